@@ -1,0 +1,59 @@
+import { setTimeout as sleepFor } from "node:timers/promises";
+import { AppError, errorText } from "./app-error.ts";
+
+/** Sleeps; rejects with the signal's reason when it is aborted. */
+export async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleepFor(milliseconds, undefined, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+/** A signal that ends with the parent or after the deadline, whichever is first. */
+export function withDeadline(signal: AbortSignal, milliseconds: number): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(milliseconds)]);
+}
+
+export interface PollOptions {
+  /** What is waited for, as the end of "cannot …": "see kube-apiserver ready". */
+  readonly what: string;
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+  readonly intervalMs?: number;
+  /** What the user can look at when the deadline passes. */
+  readonly remedy?: string;
+}
+
+/**
+ * Calls `probe` at once and then at intervals until it returns something other than undefined.
+ * An error of `probe` means "not yet" and becomes the cause of the timeout; a non-retryable AppError ends the wait.
+ */
+export async function poll<T>(
+  probe: (signal: AbortSignal) => Promise<T | undefined>,
+  options: PollOptions,
+): Promise<T> {
+  const deadline = withDeadline(options.signal, options.deadlineMs);
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await probe(deadline);
+      if (value !== undefined) return value;
+    } catch (error) {
+      if (error instanceof AppError && !error.retryable && !deadline.aborted) throw error;
+      if (!deadline.aborted) last = error;
+    }
+    options.signal.throwIfAborted();
+    if (deadline.aborted) {
+      const reason = last === undefined ? "" : `: ${errorText(last)}`;
+      throw new AppError("timeout", `cannot ${options.what} within ${options.deadlineMs / 1000} s${reason}`, {
+        cause: last,
+        ...(options.remedy === undefined ? {} : { remedy: options.remedy }),
+      });
+    }
+    await sleep(options.intervalMs ?? 100, deadline).catch(() => {
+      // The deadline is looked at above, after one last probe has had its chance to explain itself.
+    });
+  }
+}
