@@ -1,0 +1,28 @@
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { writeFileAtomic } from "../lib/write-file.ts";
+
+export type BoundaryMoment = "before-run" | "in-run" | "after-run" | "before-undo" | "in-undo" | "after-undo";
+
+/** Called at each boundary of each step; what it throws is the step's failure. */
+export type BoundaryHook = (operation: string, step: number, moment: BoundaryMoment) => Promise<void>;
+
+/**
+ * For fault tests, in a directory they name: the file `hold-<step>-<moment>` stops the operation there until it is removed
+ * (`held-<step>-<moment>` tells that it stands), `fail-<step>-<moment>` makes the step fail there.
+ */
+export function createFaultPoints(directory: string): BoundaryHook {
+  const exists = (name: string): Promise<boolean> =>
+    access(join(directory, name)).then(
+      () => true,
+      () => false,
+    );
+  return async (_operation, step, moment) => {
+    const point = `${step}-${moment}`;
+    if (await exists(`fail-${point}`)) throw new Error(`fault injected at ${point}`);
+    if (!(await exists(`hold-${point}`))) return;
+    await writeFileAtomic({ path: join(directory, `held-${point}`), content: "", mode: 0o600 });
+    while (await exists(`hold-${point}`)) await sleep(20);
+  };
+}

@@ -1,0 +1,154 @@
+import type { OperationEvent } from "@k8sd/api-types";
+import type { Logger } from "pino";
+import { AppError, errorText } from "../lib/app-error.ts";
+import { sleep } from "../lib/wait.ts";
+import type { Journal } from "../node-db/journal.ts";
+import type { BoundaryHook, BoundaryMoment } from "./boundary.ts";
+import { errorFromJson, errorToJson } from "./outcome.ts";
+import type { Executor, Json, Plan, Step, StepContext } from "./plan.ts";
+
+/** Attempts for a step that cannot be undone at once (a process that is slow to die), before the undo goes on without it. */
+const undoAttempts = 3;
+
+/** A failure after the point of no return is tried again at this pace until it works or the caller's time is over. */
+const resumePauseMs = 1_000;
+
+export interface ExecutionDeps {
+  readonly id: string;
+  readonly plan: Plan<Step>;
+  readonly executors: Readonly<Record<string, Executor<Step>>>;
+  readonly journal: Journal;
+  readonly log: Logger;
+  readonly boundary: BoundaryHook | undefined;
+  readonly emit: (event: OperationEvent) => void;
+  readonly now: () => number;
+}
+
+/** Carries one journaled plan to its end, from wherever the journal says it stands. */
+export function createExecution(deps: ExecutionDeps) {
+  const { id, plan, journal, log } = deps;
+  const startedAt = deps.now();
+
+  function emit(index: number, state: OperationEvent["state"], note?: string): void {
+    deps.emit({
+      operation: id,
+      kind: plan.operation,
+      step: index + 1,
+      of: plan.steps.length,
+      title: stepAt(index).title,
+      state,
+      elapsedMs: deps.now() - startedAt,
+      ...(note === undefined ? {} : { note }),
+    });
+  }
+
+  function stepAt(index: number): Step {
+    const step = plan.steps[index];
+    if (step === undefined) throw new Error(`plan ${plan.operation} has no step ${index}`);
+    return step;
+  }
+
+  function executorOf(step: Step): Executor<Step> {
+    const executor = deps.executors[step.kind];
+    if (executor === undefined) throw new Error(`no executor for step ${step.kind}`);
+    return executor;
+  }
+
+  function contextOf(index: number, signal: AbortSignal): StepContext {
+    const note = journal.steps(id).find((entry) => entry.step === index)?.note;
+    return {
+      signal,
+      progress: ({ done, of, note: text }) => emit(index, "progress", `${done}/${of}${text === undefined ? "" : ` ${text}`}`),
+      note: note === undefined ? undefined : (JSON.parse(note) as Json),
+      remember: (value) => journal.note(id, index, JSON.stringify(value)),
+      input: plan.input,
+      secret: journal.secret(id),
+    };
+  }
+
+  /** Runs `work` with the fault points around it; "in" is reached while the work is under way. */
+  async function bounded(index: number, phase: "run" | "undo", work: () => Promise<void>): Promise<void> {
+    const at = (moment: BoundaryMoment): Promise<void> => deps.boundary?.(id, index, moment) ?? Promise.resolve();
+    await at(`before-${phase}`);
+    await Promise.all([work(), at(`in-${phase}`)]);
+    await at(`after-${phase}`);
+  }
+
+  async function runStep(index: number, signal: AbortSignal): Promise<void> {
+    const step = stepAt(index);
+    signal.throwIfAborted();
+    journal.step(id, index, "started");
+    emit(index, "started");
+    await bounded(index, "run", () => executorOf(step).run(step, contextOf(index, signal)));
+    journal.step(id, index, "done");
+    emit(index, "done");
+  }
+
+  async function undoStep(index: number, signal: AbortSignal): Promise<boolean> {
+    const step = stepAt(index);
+    const undo = executorOf(step).undo;
+    journal.step(id, index, "undoing");
+    if (undo !== undefined) {
+      emit(index, "undoing");
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          await bounded(index, "undo", () => undo(step, contextOf(index, signal)));
+          break;
+        } catch (error) {
+          log.warn({ operation: id, step: step.kind, attempt, error: errorText(error) }, "Cannot undo step");
+          if (attempt === undoAttempts || signal.aborted) return false;
+          await sleep(attempt * 500, signal);
+        }
+      }
+      emit(index, "undone");
+    }
+    journal.step(id, index, "undone");
+    return true;
+  }
+
+  return {
+    /** Runs what is not done. Before the point of no return the first error ends it; after, it is tried until `signal` ends. */
+    async forward(signal: AbortSignal): Promise<void> {
+      const done = new Set(journal.steps(id).flatMap((entry) => (entry.state === "done" ? [entry.step] : [])));
+      for (const index of plan.steps.keys()) {
+        if (done.has(index)) continue;
+        for (;;) {
+          try {
+            await runStep(index, signal);
+            break;
+          } catch (error) {
+            emit(index, "failed", errorText(error));
+            if (index <= plan.commit || signal.aborted) throw error;
+            log.warn({ operation: id, step: stepAt(index).kind, error: errorText(error) }, "Cannot finish step, trying again");
+            await sleep(resumePauseMs, signal);
+          }
+        }
+      }
+      journal.finish(id, "done", { result: JSON.stringify(plan.result) });
+    },
+
+    /** Takes back every step that was started, last first. Resolves to false when something could not be taken back. */
+    async backward(reason: unknown, signal: AbortSignal): Promise<boolean> {
+      journal.undoing(id, errorToJson(reason));
+      const touched = journal.steps(id).filter((entry) => entry.state !== "undone");
+      let clean = true;
+      for (const entry of touched.toReversed()) {
+        clean = (await undoStep(entry.step, signal)) && clean;
+      }
+      if (clean) journal.finish(id, "undone", {});
+      return clean;
+    },
+
+    /** True when the step that makes the change final is done. */
+    committed: (): boolean =>
+      journal.steps(id).some((entry) => entry.step === plan.commit && entry.state === "done"),
+
+    /** The recorded reason of an undo under way. */
+    reason: (): AppError => {
+      const text = journal.byId(id)?.error;
+      return text === undefined
+        ? new AppError("cancelled", `cannot finish ${plan.operation}: k8sd was stopped before it was complete`)
+        : errorFromJson(text);
+    },
+  };
+}

@@ -1,0 +1,197 @@
+import { randomUUID } from "node:crypto";
+import type { OperationEvent } from "@k8sd/api-types";
+import type { Logger } from "pino";
+import { AppError, errorText } from "../lib/app-error.ts";
+import type { Journal, JournaledOperation } from "../node-db/journal.ts";
+import type { BoundaryHook } from "./boundary.ts";
+import { createEventLog } from "./event-log.ts";
+import { createExecution } from "./execution.ts";
+import { errorFromJson } from "./outcome.ts";
+import type { Executor, Executors, Json, OperationKind, Plan, Step } from "./plan.ts";
+
+export interface OperationRun {
+  readonly id: string;
+  /** From the first event on, also for a reader that comes late. */
+  readonly events: AsyncIterable<OperationEvent>;
+  /** Settles when nothing of the operation is under way any more: done, or failed and taken back. */
+  readonly result: Promise<Json>;
+}
+
+export interface StartOptions {
+  /** Input that must not stand in the plan. */
+  readonly secret?: string;
+  /** Time for the steps. Taking them back has its own. */
+  readonly timeoutMs: number;
+}
+
+export interface Runner {
+  register<S extends Step>(kind: OperationKind, executors: Executors<S>): void;
+  /** Starts a plan, or gives the operation that the same request started before. */
+  start<S extends Step>(plan: Plan<S>, options: StartOptions): OperationRun;
+  find(requestId: string): OperationRun | undefined;
+  list(): readonly JournaledOperation[];
+  /** Takes back what is not yet final. False: there is no such operation, or it is final or over. */
+  cancel(id: string): boolean;
+  /** After a start: finishes or takes back what a crash left. Resolves when all of it is settled. */
+  recover(): Promise<void>;
+  /** Interrupts what runs; the journal lets the next start go on. */
+  stop(): Promise<void>;
+}
+
+export interface RunnerDeps {
+  readonly journal: Journal;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly boundary?: BoundaryHook;
+}
+
+/** Longer than the slowest undo (stopping every service by its own deadline). */
+const undoTimeoutMs = 10 * 60_000;
+
+interface Live {
+  readonly run: OperationRun;
+  readonly requestId: string;
+  readonly kind: string;
+  readonly abort: AbortController;
+  readonly committed: () => boolean;
+}
+
+class DaemonStopping extends Error {
+  constructor() {
+    super("k8sd is stopping");
+  }
+}
+
+export function createRunner(deps: RunnerDeps): Runner {
+  const { journal, log } = deps;
+  const executors = new Map<OperationKind, Readonly<Record<string, Executor<Step>>>>();
+  const stopping = new AbortController();
+  let live: Live | undefined;
+
+  function launch(operation: { id: string; requestId: string }, plan: Plan<Step>, timeoutMs: number, how: "new" | "resume"): OperationRun {
+    const kinds = executors.get(plan.operation);
+    if (kinds === undefined) throw new Error(`no executors for operation ${plan.operation}`);
+    const events = createEventLog();
+    const abort = new AbortController();
+    const execution = createExecution({
+      id: operation.id,
+      plan,
+      executors: kinds,
+      journal,
+      log,
+      boundary: deps.boundary,
+      emit: events.add,
+      now: deps.now,
+    });
+
+    async function carryOut(): Promise<Json> {
+      const timeout = AbortSignal.timeout(timeoutMs);
+      const signal = AbortSignal.any([abort.signal, timeout, stopping.signal]);
+      const resumeBackward = how === "resume" && !execution.committed();
+      try {
+        if (resumeBackward) throw execution.reason();
+        await execution.forward(signal);
+        return plan.result;
+      } catch (error) {
+        // A daemon that stops leaves the journal as it is: the next start decides by it.
+        if (stopping.signal.aborted) throw new AppError("unavailable", `cannot finish ${plan.operation}: k8sd is stopping`, { cause: error });
+        if (execution.committed()) throw timeoutOr(error, timeout, plan.operation, timeoutMs);
+        const reason = timeoutOr(error, timeout, plan.operation, timeoutMs);
+        const clean = await execution.backward(reason, AbortSignal.any([AbortSignal.timeout(undoTimeoutMs), stopping.signal]));
+        if (!clean) log.error({ operation: operation.id }, "Operation is not fully taken back; the next start of k8sd tries again");
+        throw reason;
+      }
+    }
+
+    const result = carryOut().finally(() => {
+      events.end();
+      live = undefined;
+    });
+    // Nobody may be listening (a restart resumes by itself); the journal holds the outcome.
+    result.catch((error: unknown) => log.info({ operation: operation.id, error: errorText(error) }, "Operation ended with an error"));
+    const run = { id: operation.id, events: { [Symbol.asyncIterator]: () => events.read()[Symbol.asyncIterator]() }, result };
+    live = { run, requestId: operation.requestId, kind: plan.operation, abort, committed: execution.committed };
+    return run;
+  }
+
+  function replay(operation: JournaledOperation): OperationRun {
+    const plan = JSON.parse(operation.plan) as Plan<Step>;
+    const events = createEventLog(
+      journal.steps(operation.id).map((entry) => ({
+        operation: operation.id,
+        kind: operation.kind,
+        step: entry.step + 1,
+        of: plan.steps.length,
+        title: plan.steps[entry.step]?.title ?? "",
+        state: entry.state,
+        elapsedMs: 0,
+      })),
+    );
+    events.end();
+    const result =
+      operation.state === "done"
+        ? Promise.resolve(plan.result)
+        : Promise.reject(
+            operation.error === undefined
+              ? new AppError("cancelled", `cannot finish ${operation.kind}: it was taken back`)
+              : errorFromJson(operation.error),
+          );
+    result.catch(() => {
+      // The caller that asked for the operation gets it; a replay that nobody awaits is no fault.
+    });
+    return { id: operation.id, events: events.read(), result };
+  }
+
+  function find(requestId: string): OperationRun | undefined {
+    if (live?.requestId === requestId) return live.run;
+    const known = journal.byRequest(requestId);
+    return known && replay(known);
+  }
+
+  return {
+    find,
+    register: (kind, table) => {
+      executors.set(kind, table as unknown as Readonly<Record<string, Executor<Step>>>);
+    },
+    start: (plan, options) => {
+      const known = find(plan.requestId);
+      if (known !== undefined) return known;
+      if (live !== undefined) {
+        throw new AppError("conflict", `cannot start ${plan.operation}: a ${live.kind} is under way`, {
+          remedy: `Wait until operation ${live.run.id} ends, or cancel it.`,
+          retryable: true,
+        });
+      }
+      const id = randomUUID();
+      const { requestId, operation: kind } = plan;
+      journal.begin({ id, requestId, kind, plan: JSON.stringify(plan), secret: options.secret });
+      return launch({ id, requestId }, plan, options.timeoutMs, "new");
+    },
+    list: () => journal.latest(50),
+    cancel: (id) => {
+      if (live?.run.id !== id || live.committed()) return false;
+      live.abort.abort(new AppError("cancelled", `cannot finish ${live.kind}: it was cancelled`));
+      return true;
+    },
+    recover: async () => {
+      for (const operation of journal.unfinished()) {
+        log.info({ operation: operation.id, kind: operation.kind, state: operation.state }, "Settling an interrupted operation");
+        const run = launch(operation, JSON.parse(operation.plan) as Plan<Step>, undoTimeoutMs, "resume");
+        await run.result.catch(() => {
+          // Logged by launch: an interrupted operation that was taken back is the expected outcome here.
+        });
+      }
+    },
+    stop: async () => {
+      stopping.abort(new DaemonStopping());
+      await live?.run.result.catch(() => {
+        // Interrupted on purpose.
+      });
+    },
+  };
+}
+
+function timeoutOr(error: unknown, timeout: AbortSignal, operation: string, timeoutMs: number): unknown {
+  if (!timeout.aborted) return error;
+  return new AppError("timeout", `cannot finish ${operation} within ${timeoutMs / 1000} s`, { cause: error });
+}
