@@ -1,0 +1,209 @@
+import type { z } from "zod";
+import * as tokens from "./auth-tokens.ts";
+import { empty } from "./bounds.ts";
+import * as certificates from "./certificates.ts";
+import * as cluster from "./cluster.ts";
+import * as config from "./cluster-config.ts";
+import { serverStatus } from "./core.ts";
+import { localNodeStatus, nodeStatus } from "./node.ts";
+import * as operation from "./operation.ts";
+import * as snap from "./snap.ts";
+
+export type Method = "GET" | "PUT" | "POST" | "DELETE" | "PATCH";
+
+export type AccessRule =
+  /** Unix socket, or a member's certificate on the node's own address. */
+  | "trusted"
+  /** Trusted, and refused on workers. */
+  | "trusted-control-plane"
+  /** Anyone with this header, over the socket too. */
+  | "capi-auth-token"
+  | "node-token"
+  | "worker-token"
+  /** No check here: the endpoint tells nothing secret or checks a secret in the body. */
+  | "anyone";
+
+export interface EndpointSpec<Req extends z.ZodType = z.ZodType, Res extends z.ZodType = z.ZodType> {
+  readonly method: Method;
+  /** `{id}` stands for one path segment. */
+  readonly path: `/${string}`;
+  /** undefined: the body is not read. */
+  readonly request: Req | undefined;
+  readonly response: Res;
+  readonly access: AccessRule;
+  /** Usable before bootstrap or join. */
+  readonly beforeInit: boolean;
+  /** Unknown keys in the body are an error. */
+  readonly strict: boolean;
+}
+
+function endpoint<Req extends z.ZodType, Res extends z.ZodType>(
+  method: Method,
+  path: `/${string}`,
+  rules: { access: AccessRule; beforeInit?: true; strict?: false; request?: Req; response: Res },
+): EndpointSpec<Req, Res> {
+  const { access, beforeInit = false, strict = true, request, response } = rules;
+  return { method, path, request, response, access, beforeInit, strict };
+}
+
+/** The whole API as data. Numbers are the contract's; the rest is its core API and ours. */
+export const endpoints = {
+  /* 1 */ clusterStatus: endpoint("GET", "/1.0/k8sd/cluster", {
+    access: "trusted-control-plane",
+    beforeInit: true,
+    response: cluster.getClusterStatusResponse,
+  }),
+  /* 2 */ bootstrap: endpoint("POST", "/1.0/k8sd/cluster", {
+    access: "trusted",
+    beforeInit: true,
+    request: cluster.bootstrapRequest,
+    response: nodeStatus,
+  }),
+  /* 3 */ localNode: endpoint("GET", "/1.0/k8sd/node", { access: "trusted", response: localNodeStatus }),
+  /* 4 */ createJoinToken: endpoint("POST", "/1.0/k8sd/cluster/tokens", {
+    access: "trusted-control-plane",
+    request: cluster.joinTokenRequest,
+    response: cluster.joinTokenResponse,
+  }),
+  /* 5 */ join: endpoint("POST", "/1.0/k8sd/cluster/join", {
+    access: "trusted",
+    beforeInit: true,
+    request: cluster.joinRequest,
+    response: empty,
+  }),
+  /* 6 */ removeNode: endpoint("POST", "/1.0/k8sd/cluster/remove", {
+    access: "trusted-control-plane",
+    request: cluster.removeNodeRequest,
+    response: empty,
+  }),
+  /* 7 */ workerInfo: endpoint("POST", "/1.0/k8sd/worker/info", {
+    access: "worker-token",
+    request: cluster.workerInfoRequest,
+    response: cluster.workerInfoResponse,
+  }),
+  /* 8 */ refreshCertificatesPlan: endpoint("POST", "/1.0/k8sd/refresh-certs/plan", {
+    access: "trusted",
+    request: certificates.refreshCertificatesPlanRequest,
+    response: certificates.refreshCertificatesPlanResponse,
+  }),
+  /* 9 */ refreshCertificatesRun: endpoint("POST", "/1.0/k8sd/refresh-certs/run", {
+    access: "trusted",
+    request: certificates.refreshCertificatesRunRequest,
+    response: certificates.refreshCertificatesRunResponse,
+  }),
+  /* 10 */ refreshCertificatesUpdate: endpoint("POST", "/1.0/k8sd/refresh-certs/update", {
+    access: "trusted",
+    request: certificates.refreshCertificatesUpdateRequest,
+    response: empty,
+  }),
+  /* 11 */ certificatesStatus: endpoint("GET", "/1.0/k8sd/certs-status", {
+    access: "trusted",
+    response: certificates.certificatesStatusResponse,
+  }),
+  /* 12 */ kubeconfig: endpoint("GET", "/1.0/k8sd/kubeconfig", {
+    access: "trusted-control-plane",
+    request: certificates.kubeconfigRequest,
+    response: certificates.kubeconfigResponse,
+  }),
+  /* 13 */ clusterConfig: endpoint("GET", "/1.0/k8sd/cluster/config", {
+    access: "trusted-control-plane",
+    response: config.getClusterConfigResponse,
+  }),
+  /* 14 */ updateClusterConfig: endpoint("PUT", "/1.0/k8sd/cluster/config", {
+    access: "trusted-control-plane",
+    request: config.updateClusterConfigRequest,
+    response: empty,
+  }),
+  /* 15 */ createAuthToken: endpoint("POST", "/1.0/kubernetes/auth/tokens", {
+    access: "trusted",
+    strict: false,
+    request: tokens.createAuthTokenRequest,
+    response: tokens.createAuthTokenResponse,
+  }),
+  /* 16: metadata is null */ revokeAuthToken: endpoint("DELETE", "/1.0/kubernetes/auth/tokens", {
+    access: "trusted",
+    strict: false,
+    request: tokens.revokeAuthTokenRequest,
+    response: empty,
+  }),
+  /* 17: no envelope */ reviewToken: endpoint("POST", "/1.0/kubernetes/auth/webhook", {
+    access: "anyone",
+    strict: false,
+    request: tokens.tokenReview,
+    response: tokens.tokenReview,
+  }),
+  /* 18 */ capiCreateJoinToken: endpoint("POST", "/1.0/x/capi/generate-join-token", {
+    access: "capi-auth-token",
+    request: cluster.joinTokenRequest,
+    response: cluster.joinTokenResponse,
+  }),
+  /* 19 */ setCapiAuthToken: endpoint("POST", "/1.0/x/capi/set-auth-token", {
+    access: "trusted",
+    strict: false,
+    request: tokens.setCapiAuthTokenRequest,
+    response: empty,
+  }),
+  /* 20 */ capiRemoveNode: endpoint("POST", "/1.0/x/capi/remove-node", {
+    access: "capi-auth-token",
+    request: cluster.removeNodeRequest,
+    response: empty,
+  }),
+  /* 21 */ capiCertificatesExpiry: endpoint("POST", "/1.0/x/capi/certificates-expiry", {
+    access: "node-token",
+    response: certificates.certificatesExpiryResponse,
+  }),
+  /* 22 */ capiRefreshCertificatesPlan: endpoint("POST", "/1.0/x/capi/refresh-certs/plan", {
+    access: "node-token",
+    request: certificates.refreshCertificatesPlanRequest,
+    response: certificates.refreshCertificatesPlanResponse,
+  }),
+  /* 23 */ capiRefreshCertificatesRun: endpoint("POST", "/1.0/x/capi/refresh-certs/run", {
+    access: "node-token",
+    request: certificates.refreshCertificatesRunRequest,
+    response: certificates.refreshCertificatesRunResponse,
+  }),
+  /* 24 */ capiApproveCertificates: endpoint("POST", "/1.0/x/capi/refresh-certs/approve", {
+    access: "capi-auth-token",
+    request: certificates.approveCertificatesRequest,
+    response: empty,
+  }),
+  /* 25 */ snapRefresh: endpoint("POST", "/1.0/snap/refresh", {
+    access: "node-token",
+    request: snap.snapRefreshRequest,
+    response: snap.snapRefreshResponse,
+  }),
+  /* 26 */ snapRefreshStatus: endpoint("POST", "/1.0/snap/refresh-status", {
+    access: "node-token",
+    request: snap.snapRefreshStatusRequest,
+    response: snap.snapRefreshStatusResponse,
+  }),
+
+  serverStatus: endpoint("GET", "/core/1.0", { access: "anyone", beforeInit: true, response: serverStatus }),
+  serverReady: endpoint("GET", "/core/1.0/ready", { access: "trusted", beforeInit: true, response: empty }),
+
+  listOperations: endpoint("GET", "/1.0/k8sd/operations", {
+    access: "trusted",
+    beforeInit: true,
+    response: operation.listOperationsResponse,
+  }),
+  getOperation: endpoint("GET", "/1.0/k8sd/operations/{id}", {
+    access: "trusted",
+    beforeInit: true,
+    response: operation.getOperationResponse,
+  }),
+  cancelOperation: endpoint("DELETE", "/1.0/k8sd/operations/{id}", {
+    access: "trusted",
+    beforeInit: true,
+    response: empty,
+  }),
+} as const satisfies Record<string, EndpointSpec>;
+
+export type EndpointName = keyof typeof endpoints;
+type Spec<N extends EndpointName> = (typeof endpoints)[N];
+/** What a handler gets: undefined when the endpoint reads no body. */
+export type RequestOf<N extends EndpointName> =
+  Spec<N> extends EndpointSpec<infer R, z.ZodType> ? (z.ZodType extends R ? undefined : z.output<R>) : never;
+/** What callers send. */
+export type RequestInputOf<N extends EndpointName> =
+  Spec<N> extends EndpointSpec<infer R, z.ZodType> ? (z.ZodType extends R ? undefined : z.input<R>) : never;
+export type ResponseOf<N extends EndpointName> = Spec<N> extends EndpointSpec<z.ZodType, infer R> ? z.output<R> : never;

@@ -1,0 +1,16 @@
+export * from "./auth-tokens.ts";
+export * from "./bootstrap-config.ts";
+export { bounds, type Empty } from "./bounds.ts";
+export * from "./certificates.ts";
+export * from "./cluster.ts";
+export * from "./cluster-config.ts";
+export * from "./core.ts";
+export * from "./datastore.ts";
+export * from "./endpoints.ts";
+export * from "./envelope.ts";
+export * from "./feature.ts";
+export { type Fitted, fit, nearest, takesNull, type UnknownKey, withoutWrappers } from "./fit.ts";
+export * from "./join-config.ts";
+export * from "./node.ts";
+export * from "./operation.ts";
+export * from "./snap.ts";
