@@ -7,6 +7,8 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
+  /** Exit codes besides 0 that are an answer and not a failure. */
+  readonly okExitCodes?: readonly number[];
 }
 
 export interface RunResult {
@@ -37,16 +39,28 @@ export interface PortNeed {
 export interface Preflight {
   ports(needs: readonly PortNeed[], signal: AbortSignal): Promise<readonly Conflict[]>;
   /** Directories that must be absent or empty (or hold only what `owned` accepts). */
-  emptyDirectories(paths: readonly string[], signal: AbortSignal): Promise<readonly Conflict[]>;
+  emptyDirectories(
+    paths: readonly string[],
+    signal: AbortSignal,
+    owned?: (path: string) => boolean,
+  ): Promise<readonly Conflict[]>;
   /** Programs that must be present and executable. */
   programs(paths: readonly string[], signal: AbortSignal): Promise<readonly Conflict[]>;
   /** Kernel and system: root, free disk (bytes at path), memory, cgroup controllers, swap is fine. */
-  system(needs: { readonly freeDisk: readonly { path: string; bytes: number }[] }, signal: AbortSignal): Promise<readonly Conflict[]>;
+  system(
+    needs: { readonly freeDisk: readonly { path: string; bytes: number }[] },
+    signal: AbortSignal,
+  ): Promise<readonly Conflict[]>;
 }
 
 export interface NetworkInterface {
   readonly name: string;
-  readonly addresses: readonly { readonly address: string; readonly family: 4 | 6; readonly prefix: number; readonly internal: boolean }[];
+  readonly addresses: readonly {
+    readonly address: string;
+    readonly family: 4 | 6;
+    readonly prefix: number;
+    readonly internal: boolean;
+  }[];
 }
 
 /** The machine. Tests give a temporary root and a recording service manager. */
@@ -60,4 +74,10 @@ export interface Host {
   run(argv: readonly string[], options: RunOptions): Promise<RunResult>;
   /** "v1", "v2" or "hybrid" (v1 controllers): kubelet and containerd are configured by it. */
   readonly cgroups: "v1" | "v2" | "hybrid";
+}
+
+/** What `createHost` gives: the host and its life. */
+export interface RunningHost extends Host, AsyncDisposable {
+  /** After a start of the daemon: takes services up again whose processes this daemon watches itself (`supervisor`). */
+  resume(signal: AbortSignal): Promise<void>;
 }

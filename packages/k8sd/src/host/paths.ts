@@ -44,6 +44,8 @@ export function createPaths(options: PathsOptions) {
     args,
     confD: join(args, "conf.d"),
     authTokenWebhook: join(args, "conf.d/auth-token-webhook.conf"),
+    /** Which flags of each argument file are ours: the rest of a file is its user's. */
+    appliedArgs: join(lock, "applied-args"),
     lock,
     workerMark: join(lock, "worker"),
     nodeToken: join(snapCommon, "node-token"),
@@ -78,6 +80,12 @@ export function createPaths(options: PathsOptions) {
     },
     sysctlD: join(root, "etc/sysctl.d"),
     systemdUnits: join(root, "etc/systemd/system"),
+    /** Layers, process records and logs of the `supervisor` service manager. */
+    supervisor: {
+      layers: join(snapCommon, "layers"),
+      processes: join(lock, "processes"),
+      logs: join(snapCommon, "var/log/services"),
+    },
     /** Archives that containerd imports at bootstrap, for hosts without a registry. */
     images: join(snapCommon, "images"),
   } as const;

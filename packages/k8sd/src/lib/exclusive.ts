@@ -1,0 +1,36 @@
+/** Runs what is given under one key one after the other, in the order of the calls; different keys run side by side. */
+export interface Exclusive {
+  /** A caller whose signal ends while it waits leaves the queue without running. */
+  run<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T>;
+}
+
+export function createExclusive(): Exclusive {
+  const tails = new Map<string, Promise<void>>();
+  return {
+    async run(key, signal, work) {
+      signal.throwIfAborted();
+      const before = tails.get(key) ?? Promise.resolve();
+      const { promise: done, resolve: finish } = Promise.withResolvers<void>();
+      const tail = before.then(() => done);
+      tails.set(key, tail);
+      try {
+        await unlessAborted(before, signal);
+        return await work();
+      } finally {
+        finish();
+        if (tails.get(key) === tail) tails.delete(key);
+      }
+    },
+  };
+}
+
+async function unlessAborted(turn: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([turn, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
