@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 import * as tokens from "./auth-tokens.ts";
 import { empty } from "./bounds.ts";
 import * as certificates from "./certificates.ts";
@@ -120,11 +120,11 @@ export const endpoints = {
     request: tokens.createAuthTokenRequest,
     response: tokens.createAuthTokenResponse,
   }),
-  /* 16: metadata is null */ revokeAuthToken: endpoint("DELETE", "/1.0/kubernetes/auth/tokens", {
+  /* 16 */ revokeAuthToken: endpoint("DELETE", "/1.0/kubernetes/auth/tokens", {
     access: "trusted",
     strict: false,
     request: tokens.revokeAuthTokenRequest,
-    response: empty,
+    response: z.null(),
   }),
   /* 17: no envelope */ reviewToken: endpoint("POST", "/1.0/kubernetes/auth/webhook", {
     access: "anyone",

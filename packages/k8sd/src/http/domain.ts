@@ -1,0 +1,84 @@
+import type {
+  BootstrapConfig,
+  ClusterStatus,
+  GetClusterConfigResponse,
+  GetOperationResponse,
+  LocalNodeStatus,
+  NodeStatus,
+  OperationEvent,
+  OperationStatus,
+} from "@k8sd/api-types";
+
+/** Texts that clients match on; all but "online" refuse what is not allowed before init. */
+export type DatabaseStatus =
+  | "Database is online"
+  | "Database is waiting for an upgrade"
+  | "Database is still starting"
+  | "Database is not yet initialized"
+  | "Database is offline";
+
+export interface OperationRun<R> {
+  readonly id: string;
+  /** From the first event on, also for a reader that comes late. Ends when the operation ends. */
+  readonly events: AsyncIterable<OperationEvent>;
+  readonly result: Promise<R>;
+}
+
+export interface BootstrapOrder {
+  /** Cleaned host name. */
+  readonly name: string;
+  /** As requested; `ip:port` is the domain's to check. */
+  readonly address: string;
+  readonly config: BootstrapConfig;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+export interface TokenUser {
+  readonly username: string;
+  readonly groups: readonly string[];
+}
+
+/**
+ * All that the transports ask of the daemon. Reads take the caller's signal (it ends with the connection, the deadline or
+ * the daemon). What starts an operation takes none: a caller that goes away does not stop a change, `cancel` does.
+ */
+export interface Domain {
+  databaseStatus(): DatabaseStatus;
+  /** Startup is finished; also true on a node that is not bootstrapped. */
+  ready(): boolean;
+  /** Name, and `ip:port` when initialised ("" before). */
+  identity(): { readonly name: string; readonly address: string };
+  /** May throw when it cannot be told. */
+  isWorker(): boolean;
+  /** SHA-256 over the DER of each member's certificate, lower-case hex. */
+  trustedFingerprints(): ReadonlySet<string>;
+  /** SHA-256 of the token that this header must carry; undefined when none is set. Throws when it cannot be read. */
+  headerTokenHash(header: "capi-auth-token" | "node-token", signal: AbortSignal): Promise<Uint8Array | undefined>;
+
+  clusterStatus(signal: AbortSignal): Promise<ClusterStatus>;
+  localNode(signal: AbortSignal): Promise<LocalNodeStatus>;
+  /** The configuration is not validated yet. Throws (or rejects with) AppError; kind "already-initialised" is answered specially. */
+  bootstrap(order: BootstrapOrder, options: { readonly requestId: string }): OperationRun<NodeStatus>;
+  /** `server` "" = this node's API server. Gives the YAML text. */
+  kubeconfig(server: string, signal: AbortSignal): Promise<string>;
+  clusterConfig(signal: AbortSignal): Promise<GetClusterConfigResponse>;
+  setCapiAuthToken(token: string, signal: AbortSignal): Promise<void>;
+
+  readonly authTokens: {
+    /** The same user with the same groups gets the same token. */
+    create(user: TokenUser, signal: AbortSignal): Promise<string>;
+    /** An unknown token is no error. */
+    revoke(token: string, signal: AbortSignal): Promise<void>;
+    check(token: string, signal: AbortSignal): Promise<TokenUser | undefined>;
+  };
+
+  readonly operations: {
+    list(): readonly OperationStatus[];
+    get(id: string): GetOperationResponse | undefined;
+    /** The running operation, or a replay of an ended one. */
+    follow(id: string): OperationRun<unknown> | undefined;
+    /** False: it is over, or past its point of no return. */
+    cancel(id: string): boolean;
+  };
+}
