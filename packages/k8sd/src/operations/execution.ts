@@ -27,7 +27,7 @@ export interface ExecutionDeps {
 /** Carries one journaled plan to its end, from wherever the journal says it stands. */
 export function createExecution(deps: ExecutionDeps) {
   const { id, plan, journal, log } = deps;
-  const startedAt = deps.now();
+  let stepStartedAt = deps.now();
 
   function emit(index: number, state: OperationEvent["state"], note?: string): void {
     deps.emit({
@@ -37,7 +37,7 @@ export function createExecution(deps: ExecutionDeps) {
       of: plan.steps.length,
       title: stepAt(index).title,
       state,
-      elapsedMs: deps.now() - startedAt,
+      elapsedMs: deps.now() - stepStartedAt,
       ...(note === undefined ? {} : { note }),
     });
   }
@@ -78,6 +78,7 @@ export function createExecution(deps: ExecutionDeps) {
     const step = stepAt(index);
     signal.throwIfAborted();
     journal.step(id, index, "started");
+    stepStartedAt = deps.now();
     emit(index, "started");
     await bounded(index, "run", () => executorOf(step).run(step, contextOf(index, signal)));
     journal.step(id, index, "done");
@@ -89,6 +90,7 @@ export function createExecution(deps: ExecutionDeps) {
     const undo = executorOf(step).undo;
     journal.step(id, index, "undoing");
     if (undo !== undefined) {
+      stepStartedAt = deps.now();
       emit(index, "undoing");
       for (let attempt = 1; ; attempt += 1) {
         try {
