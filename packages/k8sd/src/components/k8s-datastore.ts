@@ -1,0 +1,68 @@
+import { readFile } from "node:fs/promises";
+import { StatusResponse } from "../datastore/gen/etcd.ts";
+import { AppError } from "../lib/app-error.ts";
+import { poll } from "../lib/wait.ts";
+import { hostPort } from "./address.ts";
+import { pkiFiles } from "./certificates.ts";
+import type { ComponentSpec, NodeView } from "./component.ts";
+import { grpcCall } from "./grpc-probe.ts";
+import { componentService } from "./service.ts";
+
+/** A member that was away replays its log first; a new one answers within a second. */
+const readyMs = 60_000;
+
+function render(node: NodeView) {
+  const { paths, datastore } = node;
+  if (datastore.engine !== "sqlite") {
+    throw new AppError("internal", `cannot render k8s-datastore: the engine is ${datastore.engine}`);
+  }
+  const pki = pkiFiles(paths);
+  const service = componentService(node, {
+    name: "k8s-datastore",
+    description: "Embedded datastore of the cluster",
+    args: {
+      "--cert-file": pki.etcdServer.crt,
+      "--data-dir": paths.datastore,
+      "--key-file": pki.etcdServer.key,
+      // Only programs of this node use it: kube-apiserver and k8sd.
+      "--listen-client-urls": `https://${hostPort(node.loopback, datastore.clientPort)}`,
+      "--trusted-ca-file": pki.etcdCa.crt,
+    },
+  });
+  return { service, files: [], directories: [{ path: paths.datastore, mode: 0o700 }] };
+}
+
+/** Asks the engine for its status with k8sd's own certificate, over the local endpoint. */
+export async function datastoreReady(name: string, node: NodeView, signal: AbortSignal): Promise<void> {
+  const { paths, datastore } = node;
+  if (datastore.engine === "external") throw new AppError("internal", "an external datastore is no component");
+  const { clientPort } = datastore;
+  await poll(
+    async (abort) => {
+      const [ca, cert, key] = await Promise.all([
+        readFile(pkiFiles(paths).etcdCa.crt),
+        readFile(paths.datastoreClientCert),
+        readFile(paths.datastoreClientKey),
+      ]);
+      const answer = await grpcCall({
+        target: { url: `https://${hostPort(node.loopback, clientPort)}`, ca, cert, key },
+        method: "/etcdserverpb.Maintenance/Status",
+        signal: abort,
+      });
+      // Without a leader etcd answers this, but neither reads nor writes.
+      if (datastore.engine === "etcd" && StatusResponse.decode(answer).leader === 0n) {
+        throw new Error("it has no leader: too few members reach each other");
+      }
+      return true;
+    },
+    { what: `see ${name} ready`, deadlineMs: readyMs, signal, remedy: `Look at the log of ${name}.` },
+  );
+}
+
+export const k8sDatastore: ComponentSpec = {
+  name: "k8s-datastore",
+  wanted: (node) => node.role === "control-plane" && node.datastore.engine === "sqlite",
+  render,
+  ready: (node, signal) => datastoreReady("k8s-datastore", node, signal),
+  reloads: "restart",
+};
