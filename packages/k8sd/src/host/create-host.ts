@@ -31,7 +31,12 @@ export function createHost(options: HostOptions, deps: HostDeps = {}): RunningHo
   const run = createRun({
     PATH: [paths.bin, join(paths.snap, "sbin"), process.env.PATH ?? "/usr/sbin:/usr/bin"].join(delimiter),
   });
-  const services = deps.services ?? createSystemd({ paths }, { run, log });
+  const services =
+    deps.services ??
+    createSystemd(
+      { paths, ...(process.env.SNAP_DATA === undefined ? {} : { snapData: process.env.SNAP_DATA }) },
+      { run, log },
+    );
   return {
     paths,
     hostname: hostname(),

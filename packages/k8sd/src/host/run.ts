@@ -60,9 +60,14 @@ function failure(
   output: string,
 ): AppError {
   const tail = endOf(output);
-  return new AppError(kind, `cannot run ${argv.slice(0, 3).join(" ")}: ${reason}${tail === "" ? "" : `: ${tail}`}`, {
+  return new AppError(kind, `cannot run ${commandName(argv)}: ${reason}${tail === "" ? "" : `: ${tail}`}`, {
     details: { argv },
   });
+}
+
+/** "systemctl start k8s-kubelet.service": the program and what it was told, without its options. */
+function commandName([program, ...args]: readonly string[]): string {
+  return [program, ...args.filter((arg) => !arg.startsWith("-")).slice(0, 2)].join(" ");
 }
 
 /** The last lines, where programs say why they gave up. */
