@@ -1,0 +1,28 @@
+/** Gets every upstream program and prints where it is; arguments name optional ones that are wanted too. */
+import { AppError, errorText } from "@k8sd/k8sd/lib/app-error.ts";
+import { ensureComponents } from "./ensure-components.ts";
+
+const stop = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"] as const)
+  process.once(name, () => stop.abort(new Error(`stopped by ${name}`)));
+
+const started = performance.now();
+const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(1)} s`;
+
+try {
+  const components = await ensureComponents({
+    signal: stop.signal,
+    also: process.argv.slice(2),
+    report: (line) => process.stderr.write(`[${seconds().padStart(8)}] ${line}\n`),
+  });
+  process.stderr.write(`[${seconds().padStart(8)}] All components are at hand\n`);
+  for (const { name, version, source, detail } of components.programs) {
+    console.log(`${name.padEnd(12)} ${version.padEnd(24)} ${source.padEnd(8)} ${detail}`);
+  }
+  for (const image of components.images) console.log(`${"image".padEnd(12)} ${image.name.padEnd(33)} ${image.digest}`);
+  console.log(components.root);
+} catch (error) {
+  process.stderr.write(`${errorText(error)}\n`);
+  if (error instanceof AppError && error.remedy !== undefined) process.stderr.write(`${error.remedy}\n`);
+  process.exitCode = 1;
+}
