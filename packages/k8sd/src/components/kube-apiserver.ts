@@ -1,9 +1,11 @@
+import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
+import { parseKubeconfig } from "../kube/kubeconfig.ts";
 import { poll } from "../lib/wait.ts";
 import { hostPort, isLoopback } from "./address.ts";
 import { cipherSuites, pkiFiles } from "./certificates.ts";
 import type { ComponentSpec, NodeView } from "./component.ts";
-import { healthy, kubeconfigCredentials } from "./probe.ts";
+import { healthy } from "./probe.ts";
 import { componentService, effectiveArgument } from "./service.ts";
 
 /** It lists all of the datastore before it is ready; observed 2 to 5 s, on a busy small machine ten times that. */
@@ -106,13 +108,15 @@ export const kubeApiserver: ComponentSpec = {
   async ready(node, signal) {
     const port = effectiveArgument(render(node).service, "--secure-port", "6443");
     await poll(
-      async (abort) =>
-        healthy({
+      async (abort) => {
+        // Read on every try: the file may be replaced while it starts.
+        const admin = parseKubeconfig(await readFile(node.paths.kubeconfig.admin, "utf8"));
+        return healthy({
           url: `https://${hostPort(node.loopback, port)}/readyz?verbose`,
           signal: abort,
-          // Read on every try: the files may be replaced while it starts.
-          tls: await kubeconfigCredentials(node.paths.kubeconfig.admin),
-        }),
+          tls: { ca: admin.certificateAuthority, cert: admin.certificate, key: admin.key },
+        });
+      },
       { what: "see kube-apiserver ready", deadlineMs: readyMs, signal, remedy: "Look at the log of kube-apiserver." },
     );
   },

@@ -56,7 +56,7 @@ export function renderKubeletConfig(node: NodeView): string {
     // Kubelet's default lies below /usr, which is read-only on many hosts.
     volumePluginDir: join(paths.kubeletRoot, "volume-plugins"),
   };
-  for (const [flag, value] of Object.entries(node.extraArgs["kubelet"] ?? {})) {
+  for (const [flag, value] of Object.entries(node.extraArgs.kubelet ?? {})) {
     const field = fieldOfFlag[flag];
     if (value === null && field !== undefined) delete fields[field];
   }

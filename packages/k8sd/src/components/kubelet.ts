@@ -44,7 +44,7 @@ function render(node: NodeView) {
 
 /** The user's labels are already in `--node-labels`, without those that kubelet refuses; the raw wish must not replace them. */
 function withoutLabels(node: NodeView): NodeView {
-  const { "--node-labels": _labels, ...kubelet } = node.extraArgs["kubelet"] ?? {};
+  const { "--node-labels": _labels, ...kubelet } = node.extraArgs.kubelet ?? {};
   return { ...node, extraArgs: { ...node.extraArgs, kubelet } };
 }
 

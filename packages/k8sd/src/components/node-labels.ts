@@ -22,7 +22,7 @@ const kubeletMaySet = new Set([
 
 /** Every label the Node object shall have by k8sd's doing. Those the kubelet may not set itself are set through the API. */
 export function wantedNodeLabels(node: NodeView): Labels {
-  const given = node.extraArgs["kubelet"]?.["--node-labels"];
+  const given = node.extraArgs.kubelet?.["--node-labels"];
   if (given === null) return {};
   const labels = given === undefined ? defaultLabels(node) : parseLabels(given);
   for (const key of Object.keys(labels)) {

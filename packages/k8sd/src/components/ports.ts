@@ -20,9 +20,11 @@ const listeners: Readonly<Record<string, readonly { flag: string; otherwise: str
   ],
 };
 
-/** Every port the node's components will listen on, after the user's extra arguments; 0 means none. */
-export function wantedPorts(node: NodeView): readonly PortNeed[] {
-  return [...datastorePorts(node), ...wantedComponents(node).flatMap((component) => componentPorts(component, node))];
+/** Every port that these components of the node will listen on, after the user's extra arguments; 0 means none. */
+export function portNeeds(node: NodeView, names: readonly string[]): readonly PortNeed[] {
+  return wantedComponents(node)
+    .filter((component) => names.includes(component.name))
+    .flatMap((component) => [...datastorePorts(component, node), ...componentPorts(component, node)]);
 }
 
 function componentPorts(component: ComponentSpec, node: NodeView): PortNeed[] {
@@ -43,16 +45,17 @@ function componentPorts(component: ComponentSpec, node: NodeView): PortNeed[] {
   });
 }
 
-function datastorePorts(node: NodeView): PortNeed[] {
+function datastorePorts(component: ComponentSpec, node: NodeView): PortNeed[] {
   const { datastore } = node;
-  if (node.role !== "control-plane" || datastore.engine === "external") return [];
-  const client: PortNeed = {
-    port: datastore.clientPort,
-    protocol: "tcp",
-    service: datastore.engine === "sqlite" ? "k8s-datastore" : "etcd",
-    field: "etcd-port",
-    ...(datastore.engine === "sqlite" ? { address: node.loopback } : {}),
-  };
-  if (datastore.engine === "sqlite") return [client];
-  return [client, { port: datastore.peerPort, protocol: "tcp", service: "etcd", field: "etcd-peer-port" }];
+  const client = { protocol: "tcp", service: component.name, field: "etcd-port" } as const;
+  if (component.name === "k8s-datastore" && datastore.engine === "sqlite") {
+    return [{ ...client, port: datastore.clientPort, address: node.loopback }];
+  }
+  if (component.name === "etcd" && datastore.engine === "etcd") {
+    return [
+      { ...client, port: datastore.clientPort },
+      { ...client, port: datastore.peerPort, field: "etcd-peer-port" },
+    ];
+  }
+  return [];
 }

@@ -1,9 +1,6 @@
-import { readFile } from "node:fs/promises";
 import * as http from "node:http";
 import * as https from "node:https";
-import { parse } from "yaml";
 import type { ServiceSpec } from "../host/services.ts";
-import { AppError } from "../lib/app-error.ts";
 import { poll } from "../lib/wait.ts";
 import { hostPort } from "./address.ts";
 import type { NodeView } from "./component.ts";
@@ -57,25 +54,6 @@ export async function healthy(options: ProbeOptions): Promise<true> {
   const failing = body.split("\n").filter((line) => line.startsWith("[-]"));
   const said = failing.length > 0 ? failing.join(", ") : body.trim().slice(0, 300);
   throw new Error(`${options.url} answered ${status}: ${said}`);
-}
-
-/** CA, client certificate and key out of a kubeconfig file that embeds them. */
-export async function kubeconfigCredentials(path: string): Promise<{ ca: string; cert: string; key: string }> {
-  const document: unknown = parse(await readFile(path, "utf8"));
-  const at = (value: unknown, ...keys: readonly (string | number)[]): unknown =>
-    keys.reduce<unknown>(
-      (inner, key) => (typeof inner === "object" && inner !== null ? Reflect.get(inner, key) : undefined),
-      value,
-    );
-  const decode = (encoded: unknown): string => {
-    if (typeof encoded === "string") return Buffer.from(encoded, "base64").toString("utf8");
-    throw new AppError("internal", `cannot read ${path}: it does not embed its certificates`);
-  };
-  return {
-    ca: decode(at(document, "clusters", 0, "cluster", "certificate-authority-data")),
-    cert: decode(at(document, "users", 0, "user", "client-certificate-data")),
-    key: decode(at(document, "users", 0, "user", "client-key-data")),
-  };
 }
 
 /** A started program answers within seconds; on a small machine that starts all of them at once it takes many times that. */
