@@ -1,24 +1,8 @@
 import type { X509Certificate } from "node:crypto";
+import type { AuthorityName } from "./authority-table.ts";
 import type { Usage } from "./certificate.ts";
 import { altNames, noNames, readSans, type Subject, type SubjectAltNames } from "./names.ts";
-
-export type NodeRole = "control-plane" | "worker";
-
-/** What certificates say about a node. Comes from the node's own record, never from a request. */
-export interface NodeIdentity {
-  readonly nodeName: string;
-  /** What the operating system calls the machine; often the node name. */
-  readonly hostName: string;
-  /** Addresses under which others reach the node, the main one first; loopback is added where it belongs. */
-  readonly addresses: readonly string[];
-  /** The address of the `kubernetes` Service, one per family. */
-  readonly serviceIps: readonly string[];
-  readonly clusterDomain: string;
-  /** `extra-sans` of the configuration: names and addresses mixed. */
-  readonly extraSans: readonly string[];
-}
-
-export type AuthorityName = "ca" | "client-ca" | "front-proxy-ca" | "etcd-ca";
+import type { NodeIdentity, NodeRole } from "./node-identity.ts";
 
 export type PairName =
   | "apiserver"
@@ -37,60 +21,8 @@ export type PairName =
   | "cluster"
   | "server";
 
-export interface AuthorityRow {
-  readonly name: AuthorityName;
-  readonly commonName: string;
-  /** What errors call it. */
-  readonly title: string;
-  /** Below the directory of the PKI, without `.crt` and `.key`. */
-  readonly file: string;
-  readonly roles: readonly NodeRole[];
-  readonly managedDatastoreOnly: boolean;
-  /** kube-controller-manager signs with it when its key is on disk; the others never are. */
-  readonly kubernetesSigner: boolean;
-}
-
 const everyRole = ["control-plane", "worker"] as const;
 const controlPlane = ["control-plane"] as const;
-
-export const authorityTable: readonly AuthorityRow[] = [
-  {
-    name: "ca",
-    commonName: "kubernetes-ca",
-    title: "kubernetes CA",
-    file: "ca",
-    roles: everyRole,
-    managedDatastoreOnly: false,
-    kubernetesSigner: true,
-  },
-  {
-    name: "client-ca",
-    commonName: "kubernetes-ca-client",
-    title: "kubernetes CA client",
-    file: "client-ca",
-    roles: everyRole,
-    managedDatastoreOnly: false,
-    kubernetesSigner: true,
-  },
-  {
-    name: "front-proxy-ca",
-    commonName: "front-proxy-ca",
-    title: "front-proxy CA",
-    file: "front-proxy-ca",
-    roles: controlPlane,
-    managedDatastoreOnly: false,
-    kubernetesSigner: false,
-  },
-  {
-    name: "etcd-ca",
-    commonName: "etcd-ca",
-    title: "etcd CA",
-    file: "etcd/ca",
-    roles: controlPlane,
-    managedDatastoreOnly: true,
-    kubernetesSigner: false,
-  },
-];
 
 /** Where a certificate and its key are kept. */
 export type Home =

@@ -2,21 +2,13 @@ import type { KeyObject, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { AppError } from "../lib/app-error.ts";
 import type { WantedFile } from "../lib/write-file.ts";
+import { type AuthorityName, type AuthorityRow, authorityTable } from "./authority-table.ts";
 import { type Authority, issueCertificate, selfSign } from "./certificate.ts";
-import {
-  type AuthorityName,
-  type AuthorityRow,
-  authorityTable,
-  type CertificateRow,
-  certificateTable,
-  type KubeconfigFile,
-  type NodeIdentity,
-  type NodeRole,
-  type PairName,
-} from "./certificate-table.ts";
+import { type CertificateRow, certificateTable, type KubeconfigFile, type PairName } from "./certificate-table.ts";
 import { generateKey, privateKeyPem, publicKeyOf, readPrivateKey } from "./keys.ts";
 import { lifetimes } from "./lifetimes.ts";
 import { noNames } from "./names.ts";
+import type { NodeIdentity, NodeRole } from "./node-identity.ts";
 import {
   checkExternalDatastore,
   checkPair,
@@ -150,7 +142,10 @@ function requireIssuer(
   const authority = authorities.get(row.issuer);
   if (authority?.signer !== undefined) return;
   const substitute = row.substitute === undefined ? undefined : given.get(row.substitute);
-  if (row.substitute !== undefined && substitute !== undefined) return requireUsages(row, row.substitute, substitute);
+  if (row.substitute !== undefined && substitute !== undefined) {
+    requireUsages(row, row.substitute, substitute);
+    return;
+  }
   const title = authority?.row.title ?? row.issuer;
   throw new AppError(
     "invalid",

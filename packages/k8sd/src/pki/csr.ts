@@ -89,10 +89,10 @@ function read(body: Buffer): CertificateRequest {
 
 function requestedExtensions(attributes: DerNode | undefined): readonly DerNode[] {
   if (attributes?.tag !== contextTag(0, true)) return [];
-  for (const attribute of children(attributes)) {
+  for (const attribute of children(attributes, attributes.tag)) {
     const [id, values] = children(attribute);
     if (id === undefined || values === undefined || readOid(id) !== extensionRequest) continue;
-    const list = children(values)[0];
+    const list = children(values, tag.set)[0];
     return list === undefined ? [] : children(list);
   }
   return [];
@@ -100,7 +100,7 @@ function requestedExtensions(attributes: DerNode | undefined): readonly DerNode[
 
 function attributesOf(name: DerNode, type: string): readonly string[] {
   return children(name)
-    .flatMap((part) => children(part))
+    .flatMap((part) => children(part, tag.set))
     .flatMap((attribute) => {
       const [id, value] = children(attribute);
       return id !== undefined && value !== undefined && readOid(id) === type ? [value.content.toString("utf8")] : [];

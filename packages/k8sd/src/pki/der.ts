@@ -43,13 +43,12 @@ export function unsignedInteger(bytes: Uint8Array): Buffer {
 
 export function oid(dotted: string): Buffer {
   const [first = 0, second = 0, ...rest] = dotted.split(".").map(Number);
-  const bytes = [first * 40 + second];
-  for (const arc of rest) {
+  const bytes = [first * 40 + second, ...rest].flatMap((arc) => {
     const groups = [arc & 0x7f];
     for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128))
       groups.unshift((left & 0x7f) | 0x80);
-    bytes.push(...groups);
-  }
+    return groups;
+  });
   return der(tag.oid, Buffer.from(bytes));
 }
 
@@ -76,9 +75,9 @@ export function readDer(input: Buffer): DerNode {
   return node;
 }
 
-/** The values inside a constructed value, in order. */
-export function children(node: DerNode): readonly DerNode[] {
-  if ((node.tag & 0x20) === 0) throw new RangeError("a constructed DER value was expected");
+/** The values inside a SEQUENCE, or another constructed value that is expected, in order. */
+export function children(node: DerNode, expected: number = tag.sequence): readonly DerNode[] {
+  if (node.tag !== expected) throw new RangeError("another DER value was expected");
   const found: DerNode[] = [];
   for (let offset = 0; offset < node.content.length; ) {
     const child = readAt(node.content, offset);

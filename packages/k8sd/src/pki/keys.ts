@@ -55,7 +55,7 @@ export function keyWeakness(key: KeyObject): string | undefined {
 }
 
 export function publicKeyOf(privateKey: KeyObject): KeyObject {
-  return createPublicKey(privateKey.export({ type: "pkcs8", format: "pem" }));
+  return createPublicKey(privateKey);
 }
 
 /** SubjectPublicKeyInfo in DER. */

@@ -1,8 +1,9 @@
 import { AppError } from "../lib/app-error.ts";
 import { type Authority, issueCertificate } from "./certificate.ts";
-import { certificateRow, type NodeIdentity, type NodeRole, type PairName } from "./certificate-table.ts";
+import { certificateRow, type PairName } from "./certificate-table.ts";
 import { parseCsr } from "./csr.ts";
 import { lifetimes } from "./lifetimes.ts";
+import type { NodeIdentity, NodeRole } from "./node-identity.ts";
 
 export interface SigningContext {
   /** The node the request must be for, from its record. */

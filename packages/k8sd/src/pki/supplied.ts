@@ -1,9 +1,11 @@
 import type { X509Certificate } from "node:crypto";
 import { AppError } from "../lib/app-error.ts";
+import type { AuthorityName, AuthorityRow } from "./authority-table.ts";
 import type { Authority } from "./certificate.ts";
-import type { AuthorityName, AuthorityRow, CertificateRow, NodeIdentity, PairName } from "./certificate-table.ts";
+import type { CertificateRow, PairName } from "./certificate-table.ts";
 import { privateKeyPem, readPrivateKey } from "./keys.ts";
 import { nameDer, type Subject } from "./names.ts";
+import type { NodeIdentity } from "./node-identity.ts";
 import { chainsTo, dateProblem, invalidCertificate, matchesKey, missingUsage } from "./verify.ts";
 import { maySignCertificates, readCertificates, tbsFields } from "./x509.ts";
 

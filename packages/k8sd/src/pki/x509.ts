@@ -52,7 +52,7 @@ export function tbsFields(certificate: X509Certificate): {
   const subject = fields[fields[0]?.tag === contextTag(0, true) ? 5 : 4];
   if (subject === undefined) throw new RangeError("the certificate has no subject");
   const wrapper = fields.find((field) => field.tag === contextTag(3, true));
-  const list = wrapper === undefined ? undefined : children(wrapper)[0];
+  const list = wrapper === undefined ? undefined : children(wrapper, wrapper.tag)[0];
   return { subject, extensions: list === undefined ? [] : children(list) };
 }
 

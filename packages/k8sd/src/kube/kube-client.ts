@@ -1,0 +1,184 @@
+import { AppError } from "../lib/app-error.ts";
+import { parseKubeconfig } from "./kubeconfig.ts";
+import { type KubeObject, type ObjectRef, type Resource, resourcePath } from "./resources.ts";
+import { type ApiRequest, createTransport, parseJson } from "./transport.ts";
+import { type WatchEvent, type WatchOptions, watchResource } from "./watch.ts";
+
+export interface CallOptions {
+  readonly signal: AbortSignal;
+  /** Default 10 s: an API server that is well answers in milliseconds. */
+  readonly deadlineMs?: number;
+}
+
+export interface ListOptions extends CallOptions {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+}
+
+export interface KubeList<T extends KubeObject> {
+  readonly items: readonly T[];
+  readonly resourceVersion: string;
+}
+
+export interface NamedRef {
+  readonly namespace?: string;
+  readonly name: string;
+  readonly subresource?: string;
+}
+
+/** The Kubernetes calls we make. Errors are AppErrors whose `details.reason` is Kubernetes' own word. */
+export interface KubeClient extends Disposable {
+  get<T extends KubeObject>(resource: Resource<T>, ref: NamedRef, options: CallOptions): Promise<T>;
+  list<T extends KubeObject>(resource: Resource<T>, options: ListOptions): Promise<KubeList<T>>;
+  create<T extends KubeObject>(resource: Resource<T>, object: T, options: CallOptions): Promise<T>;
+  /** Server-side apply: the fields given become ours (`fieldManager`), by force when another manager has them. */
+  apply<T extends KubeObject>(resource: Resource<T>, object: T, options: ApplyOptions): Promise<T>;
+  /** JSON merge patch: null removes a field. */
+  patch<T extends KubeObject>(resource: Resource<T>, ref: NamedRef, patch: object, options: CallOptions): Promise<T>;
+  /** @returns false when there was nothing to delete */
+  delete(resource: Resource<KubeObject>, ref: NamedRef, options: DeleteOptions): Promise<boolean>;
+  /** Any other path, as text: `/readyz`, `/version`, a Pod's log. */
+  raw(path: `/${string}`, options: CallOptions): Promise<string>;
+  /** Follows changes until it is aborted: resumes by itself, lists anew where it must; throws what retrying cannot help. */
+  watch<T extends KubeObject>(
+    resource: Resource<T>,
+    options: WatchOptions,
+  ): AsyncGenerator<WatchEvent<T>, void, undefined>;
+}
+
+export interface ApplyOptions extends CallOptions {
+  readonly fieldManager: string;
+  readonly subresource?: string;
+}
+
+export interface DeleteOptions extends CallOptions {
+  readonly propagation?: "Background" | "Foreground" | "Orphan";
+}
+
+const defaultDeadlineMs = 10_000;
+
+/** @param kubeconfig the text of a kubeconfig with embedded certificates */
+export function createKubeClient(kubeconfig: string): KubeClient {
+  const transport = createTransport(parseKubeconfig(kubeconfig));
+
+  async function json<T>(call: Omit<ApiRequest, "signal" | "deadlineMs">, options: CallOptions): Promise<T> {
+    const text = await transport.text({ ...call, signal: options.signal, deadlineMs: deadlineOf(options) });
+    const value = parseJson(text);
+    if (typeof value !== "object" || value === null)
+      throw new AppError("internal", `cannot ${call.what}: the Kubernetes API answered with something other than JSON`);
+    // The API server is trusted for the shape of its own objects: every field of ours is optional but the items below.
+    return value as T;
+  }
+
+  async function list<T extends KubeObject>(resource: Resource<T>, options: ListOptions): Promise<KubeList<T>> {
+    const path = `${resourcePath(resource, options)}${query(selectors(options))}`;
+    const found = await json<{ items?: T[] | null; metadata?: { resourceVersion?: string } }>(
+      { what: `list ${resource.plural}`, method: "GET", path },
+      options,
+    );
+    return { items: found.items ?? [], resourceVersion: found.metadata?.resourceVersion ?? "" };
+  }
+
+  return {
+    list,
+    get: (resource, ref, options) =>
+      json({ what: `read ${title(resource, ref)}`, method: "GET", path: resourcePath(resource, ref) }, options),
+    create: (resource, object, options) => {
+      const { name, namespace } = object.metadata ?? {};
+      const what = `create ${title(resource, { name: name ?? "", ...definedNamespace(namespace) })}`;
+      return json(
+        { what, method: "POST", path: resourcePath(resource, definedNamespace(namespace)), body: object },
+        options,
+      );
+    },
+    apply: (resource, object, options) => {
+      const ref = refOf(resource, object, options.subresource);
+      const path = `${resourcePath(resource, ref)}${query({ fieldManager: options.fieldManager, force: "true" })}`;
+      // JSON is YAML, and the only patch type the API has for apply is named after YAML.
+      const contentType = "application/apply-patch+yaml";
+      return json({ what: `apply ${title(resource, ref)}`, method: "PATCH", path, body: object, contentType }, options);
+    },
+    patch: (resource, ref, patch, options) =>
+      json(
+        {
+          what: `change ${title(resource, ref)}`,
+          method: "PATCH",
+          path: resourcePath(resource, ref),
+          body: patch,
+          contentType: "application/merge-patch+json",
+        },
+        options,
+      ),
+    delete: async (resource, ref, options) => {
+      const path = `${resourcePath(resource, ref)}${query({ propagationPolicy: options.propagation })}`;
+      try {
+        await json({ what: `delete ${title(resource, ref)}`, method: "DELETE", path }, options);
+        return true;
+      } catch (error) {
+        if (error instanceof AppError && error.kind === "not-found") return false;
+        throw error;
+      }
+    },
+    raw: (path, options) =>
+      transport.text({
+        what: `read ${path}`,
+        method: "GET",
+        path,
+        signal: options.signal,
+        deadlineMs: deadlineOf(options),
+      }),
+    watch: (resource, options) =>
+      watchResource(options, {
+        list: (signal) => list(resource, { ...options, signal }),
+        open: (resourceVersion, timeoutSeconds, signal) =>
+          transport.lines({
+            what: `watch ${resource.plural}`,
+            method: "GET",
+            path: `${resourcePath(resource, definedNamespace(options.namespace))}${query({
+              ...selectors(options),
+              watch: "true",
+              allowWatchBookmarks: "true",
+              resourceVersion,
+              timeoutSeconds: String(timeoutSeconds),
+            })}`,
+            signal,
+            // The server ends the watch at its own time; this is for a server that is gone without a word.
+            deadlineMs: (timeoutSeconds + 15) * 1000,
+          }),
+      }),
+    [Symbol.dispose]: () => transport.close(),
+  };
+}
+
+function deadlineOf(options: CallOptions): number {
+  return options.deadlineMs ?? defaultDeadlineMs;
+}
+
+function refOf(resource: Resource<KubeObject>, object: KubeObject, subresource: string | undefined): NamedRef {
+  const name = object.metadata?.name;
+  if (name === undefined)
+    throw new AppError("internal", `cannot apply an object of ${resource.plural}: it has no name`);
+  return {
+    name,
+    ...definedNamespace(object.metadata?.namespace),
+    ...(subresource === undefined ? {} : { subresource }),
+  };
+}
+
+function definedNamespace(namespace: string | undefined): Pick<ObjectRef, "namespace"> {
+  return namespace === undefined ? {} : { namespace };
+}
+
+function selectors(options: Pick<ListOptions, "labelSelector" | "fieldSelector">): Record<string, string | undefined> {
+  return { labelSelector: options.labelSelector, fieldSelector: options.fieldSelector };
+}
+
+function query(values: Readonly<Record<string, string | undefined>>): string {
+  const given = Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
+}
+
+function title(resource: Resource<KubeObject>, ref: NamedRef): string {
+  return `${resource.plural}/${ref.namespace === undefined ? "" : `${ref.namespace}/`}${ref.name}`;
+}
