@@ -1,0 +1,18 @@
+/** Ends the command with exit code 1; `text` goes to stderr as it is. */
+export class CliError extends Error {
+  readonly text: string;
+
+  constructor(text: string, options: { readonly cause?: unknown } = {}) {
+    super(text, options);
+    this.text = text;
+  }
+}
+
+/** "Error: what" and below it why. */
+export function failed(what: string, cause: unknown): CliError {
+  return new CliError(`Error: ${what}\n\nThe error was: ${messageOf(cause)}\n`, { cause });
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,68 @@
+import { Command, CommanderError, Option } from "commander";
+import { CliError, messageOf } from "./cli-error.ts";
+import { bootstrapCommand } from "./commands/bootstrap.ts";
+import { completionCommand } from "./commands/completion.ts";
+import { configCommand } from "./commands/config.ts";
+import { kubectlCommand } from "./commands/kubectl.ts";
+import { localNodeStatusCommand } from "./commands/local-node-status.ts";
+import { statusCommand } from "./commands/status.ts";
+import type { CliDeps } from "./deps.ts";
+import { resolveBooleanFlags } from "./go-flags.ts";
+import { strictly, usageError } from "./usage.ts";
+
+/** Runs one command line; gives the exit code. */
+export async function runCli(argv: readonly string[], deps: CliDeps): Promise<number> {
+  const program = createProgram(deps);
+  try {
+    const flags = resolveBooleanFlags(argv, booleanFlags(program), new Set(["kubectl"]));
+    if (!flags.ok) throw usageError(program, flags.message);
+    await program.parseAsync(flags.argv, { from: "user" });
+    return 0;
+  } catch (error) {
+    // Help and what asked for it has been printed.
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    deps.printError(error instanceof CliError ? error.text : `Error: ${messageOf(error)}\n`);
+    if (program.opts().debug && error instanceof Error) deps.printError(`\n${error.stack ?? ""}\n`);
+    return 1;
+  }
+}
+
+function createProgram(deps: CliDeps): Command {
+  const program = strictly(new Command("k8s"), deps)
+    .description("Canonical Kubernetes CLI")
+    .usage("[command]")
+    .argument("[command]")
+    .enablePositionalOptions()
+    .helpOption("-h, --help", "help for k8s")
+    .helpCommand("help [command]", "help about any command")
+    .action((command: string | undefined) => {
+      if (command === undefined) return program.outputHelp();
+      const unknown = `unknown command ${JSON.stringify(command)} for "k8s"`;
+      throw new CliError(`Error: ${unknown}\nRun 'k8s --help' for usage.\n`);
+    });
+  program.configureHelp({ visibleArguments: () => [] });
+  program.commandsGroup("General:");
+  program.addCommand(statusCommand(deps));
+  program.addCommand(configCommand(deps), { hidden: true });
+  program.addCommand(kubectlCommand(deps));
+  program.commandsGroup("Clustering:");
+  program.addCommand(bootstrapCommand(deps));
+  program.addCommand(localNodeStatusCommand(deps), { hidden: true });
+  program.commandsGroup("Additional:");
+  program.addCommand(completionCommand(deps, program));
+  for (const command of [program, ...program.commands]) addHiddenFlags(command);
+  return program;
+}
+
+/** Accepted before and behind the command, as scripts have them in both places. */
+function addHiddenFlags(command: Command): void {
+  if (command.name() === "kubectl") return;
+  command.addOption(new Option("--state-dir <directory>", "directory of the daemon's socket").hideHelp());
+  command.addOption(new Option("-d, --debug", "show more about errors").hideHelp());
+  command.addOption(new Option("-v, --verbose", "accepted for compatibility").hideHelp());
+}
+
+function booleanFlags(program: Command): Set<string> {
+  const options = [program, ...program.commands].flatMap((command) => command.options);
+  return new Set(options.flatMap(({ required, optional, long }) => (required || optional || !long ? [] : [long])));
+}

@@ -1,0 +1,78 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { formatDuration } from "../duration.ts";
+import { isStarting, QueryError, ServerError, UnreachableError } from "./errors.ts";
+import { openEnvelope, readText, send } from "./transport.ts";
+
+export interface Client {
+  /** Calls the daemon and gives the payload; waits for a daemon that is still starting. @throws QueryError */
+  query<T>(method: "GET" | "POST" | "PUT" | "DELETE", path: string, options: QueryOptions): Promise<T>;
+  readonly socketPath: string;
+}
+
+export interface QueryOptions {
+  readonly body?: unknown;
+  readonly signal: AbortSignal;
+}
+
+/** Deadline of calls whose command has none of its own. */
+export const defaultDeadline = 30e9;
+
+/** A restarting daemon is without a socket for well under a second; a missing one should be reported soon. */
+const unreachableForMs = 2_000;
+const startingForMs = 30_000;
+const retryEveryMs = 100;
+
+export function createClient(socketPath: string): Client {
+  return {
+    socketPath,
+    async query<T>(method: "GET" | "POST" | "PUT" | "DELETE", path: string, options: QueryOptions): Promise<T> {
+      try {
+        return await whileStarting(options.signal, async () => {
+          const answer = await send(socketPath, { method, path: `/1.0${path}`, ...options });
+          // The daemon and its schema made it: the CLI checks nothing twice.
+          return openEnvelope(await readText(answer, options.signal), answer.statusCode ?? 0) as T;
+        });
+      } catch (error) {
+        throw queryError(method, path, error);
+      }
+    },
+  };
+}
+
+/** The layers of text that users of the API know, around the daemon's own. */
+export function queryError(method: string, path: string, error: unknown): QueryError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new QueryError(`failed after potential retry: failed to ${method} ${path}: ${reason}`, {
+    cause: error,
+    ...(error instanceof ServerError ? { code: error.code } : {}),
+  });
+}
+
+/** Asks at once, and again only while nobody listens yet or the daemon says that it is starting. */
+export async function whileStarting<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+  const begun = Date.now();
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      const patience = error instanceof UnreachableError ? unreachableForMs : isStarting(error) ? startingForMs : 0;
+      if (Date.now() - begun >= patience) throw error;
+    }
+    await pause(retryEveryMs, signal);
+  }
+}
+
+/** Sleeps; ends with the signal's own reason. */
+export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
+}
+
+/** A signal that ends calls after `nanoseconds` and says so in words. */
+export function deadline(nanoseconds: number): AbortSignal {
+  const controller = new AbortController();
+  const reason = new Error(`k8sd did not finish within ${formatDuration(nanoseconds)}`);
+  // Timers hold 31 bits of milliseconds: 24 days.
+  const milliseconds = Math.min(nanoseconds / 1e6, 2 ** 31 - 1);
+  setTimeout(() => controller.abort(reason), milliseconds).unref();
+  return controller.signal;
+}

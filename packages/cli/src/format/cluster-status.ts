@@ -1,0 +1,102 @@
+import type { ClusterStatus, FeatureStatus, NodeStatus } from "@k8sd/api-types";
+import { nodeStatusFields } from "./node-status.ts";
+import type { Output } from "./output.ts";
+import { PlainScalar, type YamlValue } from "./yaml.ts";
+
+const zeroTime = "0001-01-01T00:00:00Z";
+
+export function clusterStatusOutput(status: ClusterStatus): Output {
+  return { plain: () => plain(status), json: () => json(status), yaml: () => yaml(status) };
+}
+
+function plain(status: ClusterStatus): string {
+  const members = status.members ?? [];
+  const voters = members.filter((member) => member["datastore-role"] === "voter").length;
+  const rows = [
+    ["cluster status:", status.ready ? "ready" : "not ready"],
+    ["control plane nodes:", members.length === 0 ? "none" : members.map(memberText).join(", ")],
+    ["high availability:", voters > 2 ? "yes" : "no"],
+    ["datastore:", status.datastore.type || "disabled"],
+    ["network:", featureText(status.network)],
+    ["dns:", featureText(status.dns)],
+    ["ingress:", featureText(status.ingress)],
+    ["load-balancer:", featureText(status["load-balancer"])],
+    ["local-storage:", featureText(status["local-storage"])],
+    // Without a colon: programs match it so.
+    ["gateway", featureText(status.gateway)],
+  ] as const;
+  return [...rows.map(([label, value]) => `${label.padEnd(25)} ${value}`), ...reasons(status)].join("\n");
+}
+
+/** Why the cluster is not ready, when the daemon says so. */
+function reasons(status: ClusterStatus): string[] {
+  const missing = (status.conditions ?? []).filter((condition) => !condition.ok);
+  if (status.ready || missing.length === 0) return [];
+  return ["", "not ready because:", ...missing.map(({ name, reason, message }) => `  ${name}: ${message || reason}`)];
+}
+
+function memberText(member: NodeStatus): string {
+  return `${member.address ?? ""} (${member["datastore-role"] ?? ""})`;
+}
+
+function featureText(feature: FeatureStatus): string {
+  return feature.message || (feature.enabled ? "enabled" : "disabled");
+}
+
+function json(status: ClusterStatus): unknown {
+  return {
+    ...(status.ready ? { ready: true } : {}),
+    ...(status.members?.length ? { members: status.members.map(nodeStatusFields) } : {}),
+    // The configuration may hold what is not for everyone's eyes; `k8s get` shows it.
+    config: {
+      network: { "kube-proxy-enabled": null },
+      dns: {},
+      ingress: {},
+      "load-balancer": {},
+      "local-storage": {},
+      gateway: {},
+      "metrics-server": {},
+    },
+    datastore: datastoreFields(status),
+    dns: featureFields(status.dns),
+    network: featureFields(status.network),
+    "load-balancer": featureFields(status["load-balancer"]),
+    ingress: featureFields(status.ingress),
+    gateway: featureFields(status.gateway),
+    "metrics-server": featureFields(status["metrics-server"]),
+    "local-storage": featureFields(status["local-storage"]),
+  };
+}
+
+function yaml(status: ClusterStatus): YamlValue {
+  return {
+    ready: status.ready ?? false,
+    members: (status.members ?? []).map(nodeStatusFields),
+    config: {},
+    datastore: datastoreFields(status),
+    dns: yamlFeature(status.dns),
+    network: yamlFeature(status.network),
+    "load-balancer": yamlFeature(status["load-balancer"]),
+    ingress: yamlFeature(status.ingress),
+    gateway: yamlFeature(status.gateway),
+    "metrics-server": yamlFeature(status["metrics-server"]),
+    "local-storage": yamlFeature(status["local-storage"]),
+  };
+}
+
+function datastoreFields(status: ClusterStatus): { type?: string; servers?: string[] } {
+  const { type, servers } = status.datastore;
+  return { ...(type ? { type } : {}), ...(servers?.length ? { servers } : {}) };
+}
+
+function featureFields(feature: FeatureStatus): FeatureStatus {
+  const { enabled, message, version } = feature;
+  return { enabled, message, version, "updated-at": feature["updated-at"] };
+}
+
+/** A feature that nobody has looked at yet is left out. */
+function yamlFeature(feature: FeatureStatus): YamlValue | undefined {
+  const { enabled, message, version, "updated-at": time } = feature;
+  if (!enabled && message === "" && version === "" && time === zeroTime) return undefined;
+  return { enabled, message, version, "updated-at": new PlainScalar(time) };
+}

@@ -1,0 +1,58 @@
+import { Command, type CommanderError, Option } from "commander";
+import { CliError } from "./cli-error.ts";
+import type { CliDeps } from "./deps.ts";
+import { parseDuration } from "./duration.ts";
+
+/** A command whose errors are ours to word; help goes to stdout. */
+export function strictly(command: Command, deps: CliDeps): Command {
+  return command
+    .configureOutput({ writeOut: deps.print, writeErr: () => {}, outputError: () => {} })
+    .showSuggestionAfterError(false)
+    .allowExcessArguments(false)
+    .exitOverride((error) => {
+      if (error.exitCode === 0) throw error;
+      throw usageError(command, wording(command, error));
+    });
+}
+
+export function subcommand(name: string, description: string, deps: CliDeps): Command {
+  return strictly(new Command(name), deps).description(description).helpOption("-h, --help", `help for ${name}`);
+}
+
+export function usageError(command: Command, message: string): CliError {
+  return new CliError(`Error: ${message}\n${command.helpInformation()}\n`);
+}
+
+/** The texts that scripts know from programs built with cobra. */
+function wording(command: Command, error: CommanderError): string {
+  const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? "";
+  switch (error.code) {
+    case "commander.unknownOption": {
+      const flag = quoted.split("=")[0] ?? quoted;
+      return flag.startsWith("--")
+        ? `unknown flag: ${flag}`
+        : `unknown shorthand flag: '${flag.slice(1, 2)}' in ${flag}`;
+    }
+    case "commander.optionMissingArgument":
+      return `flag needs an argument: ${quoted.split(" ")[0]}`;
+    case "commander.excessArguments":
+    case "commander.missingArgument":
+      return `accepts ${command.registeredArguments.length} arg(s), received ${command.args.length}`;
+    default:
+      return error.message.replace(/^error: /, "");
+  }
+}
+
+/** Adds a flag that takes a duration of Go, in nanoseconds in the command's options. */
+export function durationFlag(command: Command, flag: string, description: string, initial: string): Command {
+  const parse = (text: string) => {
+    try {
+      return parseDuration(text);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw usageError(command, `invalid argument ${JSON.stringify(text)} for "${flag}" flag: ${reason}`);
+    }
+  };
+  const option = new Option(`${flag} <duration>`, description);
+  return command.addOption(option.argParser(parse).default(parseDuration(initial), initial));
+}
