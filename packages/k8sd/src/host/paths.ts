@@ -8,7 +8,9 @@ export interface PathsOptions {
   /** State of the node: `$SNAP_COMMON`. Not below `root` by itself: tests pass a path below their root. */
   readonly snapCommon: string;
   /** Directory above containerd's own directories; default: `root`. */
-  readonly containerdBase?: string;
+  readonly containerdBase?: string | undefined;
+  /** The daemon's own state; default: where the contract has it. */
+  readonly state?: string | undefined;
 }
 
 /** Every path the daemon reads or writes. The layout is the contract's (`docs/reference/files.md`); nobody else joins paths of the host. */
@@ -17,7 +19,7 @@ export type Paths = ReturnType<typeof createPaths>;
 export function createPaths(options: PathsOptions) {
   const { root, snap, snapCommon } = options;
   const containerdBase = options.containerdBase ?? root;
-  const state = join(snapCommon, "var/lib/k8sd/state");
+  const state = options.state ?? join(snapCommon, "var/lib/k8sd/state");
   const kubernetes = join(root, "etc/kubernetes");
   const pki = join(kubernetes, "pki");
   const args = join(snapCommon, "args");
@@ -35,6 +37,10 @@ export function createPaths(options: PathsOptions) {
     nodeDb: join(state, "node.db"),
     clusterCert: join(state, "cluster.crt"),
     clusterKey: join(state, "cluster.key"),
+    /** Keys of the cluster's authorities, sealed. */
+    clusterSecrets: join(state, "cluster-secrets.sealed"),
+    /** Opens what is sealed in the datastore; never enters it. */
+    sealKey: join(state, "seal.key"),
     /** Identity of k8sd towards the datastore. */
     datastoreClientCert: join(state, "datastore-client.crt"),
     datastoreClientKey: join(state, "datastore-client.key"),
@@ -66,6 +72,8 @@ export function createPaths(options: PathsOptions) {
     kubeletConfig: join(args, "conf.d/kubelet.yaml"),
     cniConf: join(root, "etc/cni/net.d"),
     cniBin: join(root, "opt/cni/bin"),
+    /** Names of the network plugins that are ours. */
+    cniInstalled: join(lock, "cni-plugins.json"),
     cniState: join(root, "var/lib/cni"),
     podLogs: join(root, "var/log/pods"),
     containerd: {
