@@ -39,7 +39,7 @@ export async function hostLayerFromDebian(
   const usr = join(context.tree, "usr");
   try {
     const { suite, version } = await deps.debian.unpack(layer, scratch);
-    await mkdir(usr, { recursive: true });
+    await mkdir(join(usr, "lib"), { recursive: true });
     await cp(join(scratch, "usr"), usr, { recursive: true, verbatimSymlinks: true });
     for (const each of ["bin", "sbin", "lib"]) await mergeDirectory(join(scratch, each), join(usr, each));
     for (const each of unwanted) await rm(join(usr, each), { recursive: true, force: true });
