@@ -1,63 +1,51 @@
 #!/usr/bin/perl
-# delay.pl QUEUE DELAY_MS JITTER_MS: holds each packet of a netfilter queue back for a while, then lets it pass.
-# For kernels without sch_netem. Perl, because it can speak netlink without a library and every system with git has it.
+# delay.pl FROM TO DELAY_MS JITTER_MS: a patch cable between two network interfaces of this network namespace.
+# Frames from FROM reach TO after the delay; frames from TO reach FROM at once.
+# For kernels without sch_netem. Perl, because it has raw sockets without a library and comes with every git.
 use strict;
 use warnings;
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
-my ($queue, $delay, $jitter) = ($ARGV[0], $ARGV[1] / 1000, $ARGV[2] / 1000);
-use constant { AF_NETLINK => 16, SOCK_RAW => 3, NETLINK_NETFILTER => 12, QUEUE => 3 << 8 };
-use constant { PACKET => 0, VERDICT => 1, CONFIG => 2 };
+my ($from, $to, $delay, $jitter) = ($ARGV[0], $ARGV[1], $ARGV[2] / 1000, $ARGV[3] / 1000);
+use constant { AF_PACKET => 17, SOCK_RAW => 3, ETH_P_ALL => 3, SIOCGIFINDEX => 0x8933 };
+use constant { SOL_SOCKET => 1, SO_RCVBUFFORCE => 33, SO_SNDBUFFORCE => 32 };
+use constant { SOL_PACKET => 263, PACKET_VNET_HDR => 15, PACKET_IGNORE_OUTGOING => 23 };
+use constant MSG_DONTWAIT => 0x40;
 
-socket(my $socket, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) or die "cannot open a netlink socket: $!";
-bind($socket, pack('S S L L', AF_NETLINK, 0, 0, 0)) or die "cannot bind the netlink socket: $!";
-setsockopt($socket, 1, 33, pack('i', 8 << 20));    # SO_RCVBUFFORCE
-setsockopt($socket, 270, 5, pack('i', 1));         # NETLINK_NO_ENOBUFS: an overflow loses packets, not the helper
-
-sub attribute { my ($type, $bytes) = @_; return pack('S S', 4 + length $bytes, $type) . $bytes . "\0" x (-length($bytes) % 4) }
-
-sub tell_kernel {
-    my ($type, $payload) = @_;
-    my $message = pack('L S S L L', 20 + length $payload, QUEUE | $type, 1, 0, 0) . pack('C C n', 0, 0, $queue) . $payload;
-    defined send($socket, $message, 0) or die "cannot write to netlink: $!";
+sub open_interface {
+    my ($name) = @_;
+    socket(my $socket, AF_PACKET, SOCK_RAW, 0) or die "cannot open a packet socket: $!\n";
+    my $request = pack('a16 x24', $name);
+    ioctl($socket, SIOCGIFINDEX, $request) or die "cannot find the interface $name: $!\n";
+    my $index = unpack('x16 l', $request);
+    # The header in front of each frame carries what hardware would do later: checksums and the cutting of large segments.
+    for my $option (PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING) {
+        setsockopt($socket, SOL_PACKET, $option, pack('i', 1)) or die "cannot prepare the packet socket: $!\n";
+    }
+    setsockopt($socket, SOL_SOCKET, $_, pack('i', 8 << 20)) for SO_RCVBUFFORCE, SO_SNDBUFFORCE;
+    bind($socket, pack('S n l S C C a8', AF_PACKET, ETH_P_ALL, $index, 0, 0, 0, '')) or die "cannot bind to $name: $!\n";
+    return $socket;
 }
 
-tell_kernel(CONFIG, attribute(1, pack('C C n', 1, 0, 0)));       # bind to the queue
-tell_kernel(CONFIG, attribute(2, pack('N C', 0, 1)));            # no need for the packets' content
-tell_kernel(CONFIG, attribute(3, pack('N', 65535)));             # how many may wait
+my ($in, $out) = (open_interface($from), open_interface($to));
 $| = 1;
 print "ready\n";
 
-my @held;    # [when to let it pass, packet], the earliest first
+my @held;    # [when to pass it on, frame], the earliest first
 while (1) {
     my $now = clock_gettime(CLOCK_MONOTONIC);
-    while (@held && $held[0][0] <= $now) {
-        tell_kernel(VERDICT, attribute(2, pack('N N', 1, (shift @held)->[1])));
-    }
+    # A frame that cannot be sent is lost, as on any cable.
+    send($out, (shift @held)->[1], MSG_DONTWAIT) while @held && $held[0][0] <= $now;
     my $readable = '';
-    vec($readable, fileno($socket), 1) = 1;
+    vec($readable, fileno($_), 1) = 1 for $in, $out;
     next unless select($readable, undef, undef, @held ? $held[0][0] - $now : undef) > 0;
-    defined recv($socket, my $buffer, 1 << 20, 0) or next;
-    for (my $at = 0; $at + 20 <= length $buffer;) {
-        my ($length, $type) = unpack('L S', substr($buffer, $at, 6));
-        last if $length < 20;
-        hold(substr($buffer, $at + 20, $length - 20)) if $type == (QUEUE | PACKET);
-        $at += ($length + 3) & ~3;
+    if (vec($readable, fileno($out), 1) && defined recv($out, my $frame, 1 << 17, MSG_DONTWAIT)) {
+        send($in, $frame, MSG_DONTWAIT);
     }
-}
-
-sub hold {
-    my ($attributes) = @_;
-    for (my $at = 0; $at + 8 <= length $attributes;) {
-        my ($length, $type) = unpack('S S', substr($attributes, $at, 4));
-        last if $length < 4;
-        if (($type & 0x3fff) == 1) {
-            my $due = clock_gettime(CLOCK_MONOTONIC) + $delay + $jitter * (rand(2) - 1);
-            my $place = @held;
-            $place-- while $place > 0 && $held[$place - 1][0] > $due;
-            splice(@held, $place, 0, [$due, unpack('N', substr($attributes, $at + 4, 4))]);
-            return;
-        }
-        $at += ($length + 3) & ~3;
+    if (vec($readable, fileno($in), 1) && defined recv($in, my $frame, 1 << 17, MSG_DONTWAIT)) {
+        my $due = clock_gettime(CLOCK_MONOTONIC) + $delay + $jitter * (rand(2) - 1);
+        my $place = @held;
+        $place-- while $place > 0 && $held[$place - 1][0] > $due;
+        splice(@held, $place, 0, [$due, $frame]);
     }
 }

@@ -39,7 +39,9 @@ describe.skipIf(reason !== undefined)("a host", () => {
     await host.run("systemctl", "daemon-reload");
     await host.run("systemctl", "enable", "--now", "counter");
     await host.run("systemctl", "kill", "--signal=KILL", "counter");
-    await expect.poll(() => host.run("systemctl", "show", "-P", "NRestarts", "counter").then((r) => r.stdout)).toBe("1\n");
+    await expect
+      .poll(() => host.run("systemctl", "show", "-P", "NRestarts", "counter").then((r) => r.stdout))
+      .toBe("1\n");
     await expect.poll(() => host.journal("counter").then((text) => text.match(/started as/g)?.length)).toBe(2);
   });
 
@@ -62,7 +64,8 @@ describe.skipIf(reason !== undefined)("a host", () => {
 
   it("lets services stop in order when it is powered off, and not when the power is cut", async () => {
     await using host = await createHost({ name: "n1" });
-    const unit = "[Service]\nExecStart=/bin/sleep infinity\nExecStop=/bin/touch /var/stopped\n[Install]\nWantedBy=multi-user.target\n";
+    const unit =
+      "[Service]\nExecStart=/bin/sleep infinity\nExecStop=/bin/touch /var/stopped\n[Install]\nWantedBy=multi-user.target\n";
     await host.writeFile("/etc/systemd/system/orderly.service", unit);
     await host.run("systemctl", "enable", "--now", "orderly");
     await host.cutPower();
@@ -154,6 +157,8 @@ describe.skipIf(reason !== undefined)("a host", () => {
 
   it("says why it did not boot, and leaves nothing", async () => {
     const binds = [{ from: "/etc/hostname", to: "/usr/cannot/be/made" }];
-    await expect(createHost({ name: "broken", binds })).rejects.toThrow(/cannot boot host broken[\s\S]*Read-only file system/);
+    await expect(createHost({ name: "broken", binds })).rejects.toThrow(
+      /cannot boot host broken[\s\S]*Read-only file system/,
+    );
   });
 });

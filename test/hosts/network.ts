@@ -1,22 +1,12 @@
-import { spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { addressAt, gatewayOf, indexOf, parseSubnet, releaseIndex, reserveIndex } from "./addresses.ts";
-import { exec, type RunResult } from "./exec.ts";
+import { killHelpers, startDelay, stopDelay } from "./delays.ts";
+import { exec, type RunResult, tryExec } from "./exec.ts";
 import { concerns, type Fault, renderFaults } from "./faults.ts";
 import { whenTestFinishes } from "./keep.ts";
-import {
-  bootId,
-  claimStateDir,
-  livingProcess,
-  type NetworkRecord,
-  processId,
-  removeStateDir,
-  thisProcess,
-  writeRecord,
-} from "./record.ts";
+import { bootId, claimStateDir, type NetworkRecord, removeStateDir, thisProcess, writeRecord } from "./record.ts";
 import type { Keep } from "./types.ts";
-import { until } from "./until.ts";
 
 export interface NetworkOptions {
   readonly name?: string;
@@ -56,14 +46,9 @@ export interface Network extends AsyncDisposable {
   release(address: string): Promise<void>;
   at(address: string): PortAddress;
   plug(port: PortAddress, netns: string): Promise<void>;
-  addFault(fault: FaultRequest): Promise<void>;
+  addFault(fault: Fault): Promise<void>;
   removeFaults(port: string): Promise<void>;
 }
-
-/** A delay's queue number is the network's business. */
-export type FaultRequest =
-  | Exclude<Fault, { kind: "delay" }>
-  | { kind: "delay"; port: string; ms: number; jitterMs: number };
 
 export async function createNetwork(options: NetworkOptions = {}): Promise<Network> {
   const persistent = options.persistent ?? false;
@@ -150,24 +135,32 @@ export async function openNetwork(dir: string, record: NetworkRecord, keep?: Kee
       releaseIndex(dir, indexOf(subnet, address));
     },
     at,
-    plug: (port, netns) => plug(record, port, netns),
-    addFault: (fault) =>
-      change((faults) => [
-        ...faults.filter((each) => !replaces(fault, each)),
-        fault.kind === "delay" ? { ...fault, queue: Number(fault.port.slice(1)) } : fault,
-      ]),
+    plug: (port, netns) => plug(dir, record, port, netns),
+    addFault: (fault) => change((faults) => [...faults.filter((each) => !replaces(fault, each)), fault]),
     removeFaults,
     [Symbol.asyncDispose]: onDispose,
   };
 }
 
-function replaces(fault: FaultRequest, earlier: Fault): boolean {
+function replaces(fault: Fault, earlier: Fault): boolean {
   return fault.kind !== "pair" && earlier.kind === fault.kind && earlier.port === fault.port;
 }
 
-async function plug(record: NetworkRecord, { port, ipv4, ipv6 }: PortAddress, netns: string): Promise<void> {
+async function plug(
+  dir: string,
+  record: NetworkRecord,
+  { port, ipv4, ipv6 }: PortAddress,
+  netns: string,
+): Promise<void> {
   const subnet = parseSubnet(record.ipv4Subnet);
-  const onSwitch = [`link add ${port} type veth peer name eth0 netns ${netns}`, `link set ${port} master br0 up`];
+  // The kernel takes the ends of a namespace that is gone away in its own time; a reboot may be faster.
+  await tryExec("ip", ["-n", record.netns, "link", "del", port]);
+  // A machine keeps its hardware address over a reboot, so the others still know it.
+  const mac = ["02:4b", ...ipv4.split(".").map((part) => Number(part).toString(16).padStart(2, "0"))].join(":");
+  const onSwitch = [
+    `link add ${port} type veth peer name eth0 address ${mac} netns ${netns}`,
+    `link set ${port} master br0 up`,
+  ];
   await exec("ip", ["-n", record.netns, "-batch", "-"], { stdin: onSwitch.join("\n") });
   const inHost = [
     "link set lo up",
@@ -175,31 +168,34 @@ async function plug(record: NetworkRecord, { port, ipv4, ipv6 }: PortAddress, ne
     ...(ipv6 === undefined ? [] : [`addr add ${ipv6}/64 dev eth0 nodad`]),
     "link set eth0 up",
     `route add default via ${gatewayOf(subnet)}`,
-    ...(record.ipv6Subnet === undefined ? [] : [`-6 route add default via ${ipv6Gateway(record.ipv6Subnet)}`]),
+    ...(record.ipv6Subnet === undefined ? [] : [`route add default via ${ipv6Gateway(record.ipv6Subnet)}`]),
   ];
-  for (const family of ["-4", "-6"]) {
-    const lines = inHost
-      .filter((line) => line.startsWith("-6 ") === (family === "-6"))
-      .map((line) => line.replace("-6 ", ""));
-    if (lines.length > 0) await exec("ip", [family, "-n", netns, "-batch", "-"], { stdin: lines.join("\n") });
+  await exec("ip", ["-n", netns, "-batch", "-"], { stdin: inHost.join("\n") });
+  for (const fault of readFaults(dir)) {
+    if (fault.kind === "delay" && fault.port === port) await startDelay(dir, record.netns, fault);
   }
 }
 
-async function changeFaults(dir: string, record: NetworkRecord, edit: (faults: Fault[]) => Fault[]): Promise<void> {
+function readFaults(dir: string): Fault[] {
   const file = join(dir, "faults.json");
-  const before: Fault[] = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : [];
+  return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : [];
+}
+
+async function changeFaults(dir: string, record: NetworkRecord, edit: (faults: Fault[]) => Fault[]): Promise<void> {
+  const before = readFaults(dir);
   const after = edit(before);
-  if (before.length === 0 && after.length === 0) return;
-  for (const fault of after) {
-    if (fault.kind === "delay" && !before.includes(fault)) await startDelay(dir, record, fault);
+  const isDropping = (fault: Fault) => fault.kind !== "delay";
+  if (before.some(isDropping) || after.some(isDropping)) {
+    const { nft, env } = findNft(record.toolsDir);
+    await exec("ip", ["netns", "exec", record.netns, nft, "-f", "-"], { stdin: renderFaults(after), env });
   }
-  const { nft, env } = findNft(record.toolsDir);
-  await exec("ip", ["netns", "exec", record.netns, nft, "-f", "-"], { stdin: renderFaults(after), env });
   for (const fault of before) {
-    if (fault.kind === "delay" && !after.some((each) => each.kind === "delay" && each.port === fault.port))
-      stopDelay(dir, fault.port);
+    if (fault.kind === "delay" && !after.includes(fault)) await stopDelay(dir, record.netns, fault.port);
   }
-  writeFileSync(file, JSON.stringify(after));
+  for (const fault of after) {
+    if (fault.kind === "delay" && !before.includes(fault)) await startDelay(dir, record.netns, fault);
+  }
+  writeFileSync(join(dir, "faults.json"), JSON.stringify(after));
 }
 
 function findNft(toolsDir: string | undefined): { nft: string; env: Record<string, string> } {
@@ -217,45 +213,8 @@ function findNft(toolsDir: string | undefined): { nft: string; env: Record<strin
   return { nft: join(dir, "nft"), env: {} };
 }
 
-const delayPidFile = (dir: string, port: string) => join(dir, `delay-${port}.pid`);
-
-async function startDelay(dir: string, record: NetworkRecord, fault: Extract<Fault, { kind: "delay" }>): Promise<void> {
-  stopDelay(dir, fault.port);
-  const log = join(dir, `delay-${fault.port}.log`);
-  const output = openSync(log, "w");
-  const script = join(import.meta.dirname, "delay.pl");
-  const argv = [`--net=/run/netns/${record.netns}`, "--", "perl", script, fault.queue, fault.ms, fault.jitterMs].map(
-    String,
-  );
-  const child = spawn("nsenter", argv, { detached: true, stdio: ["ignore", output, output] });
-  child.once("error", () => {}); // seen below, as a log without "ready"
-  closeSync(output);
-  child.unref();
-  const isReady = () => {
-    if (readFileSync(log, "utf8").includes("ready")) return true;
-    if (child.pid !== undefined && child.exitCode === null) return false;
-    throw new Error(
-      `cannot delay packets: the helper ended (perl with Time::HiRes is needed)\n${readFileSync(log, "utf8")}`,
-    );
-  };
-  await until(isReady, { what: "the delay helper", timeoutMs: 10_000 });
-  const id = processId(child.pid ?? 0);
-  if (id !== undefined) writeFileSync(delayPidFile(dir, fault.port), `${id.pid} ${id.started}`);
-}
-
-function stopDelay(dir: string, port: string): void {
-  const helper = livingProcess(delayPidFile(dir, port));
-  if (helper !== undefined) process.kill(helper.pid, "SIGKILL");
-  rmSync(delayPidFile(dir, port), { force: true });
-}
-
 export async function destroyNetwork(dir: string, record: NetworkRecord): Promise<void> {
-  if (existsSync(dir)) {
-    for (const file of readdirSync(dir)) {
-      const port = /^delay-(.*)\.pid$/.exec(file)?.[1];
-      if (port !== undefined) stopDelay(dir, port);
-    }
-  }
+  if (existsSync(dir)) killHelpers(dir);
   if (existsSync(`/run/netns/${record.netns}`)) await exec("ip", ["netns", "del", record.netns]);
   await removeStateDir(dir);
 }

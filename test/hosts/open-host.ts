@@ -1,8 +1,9 @@
 import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, type ExecOptions, exec, start, succeeded, tryExec } from "./exec.ts";
+import type { Fault } from "./faults.ts";
 import { keepFromEnvironment, whenTestFinishes } from "./keep.ts";
-import type { FaultRequest, Network } from "./network.ts";
+import type { Network } from "./network.ts";
 import { bootHost, cutPower, freezeHost, initOf, powerOff } from "./power.ts";
 import { type HostRecord, readRecord, removeStateDir, writeRecord } from "./record.ts";
 import { takeSnapshot } from "./scan.ts";
@@ -20,7 +21,7 @@ export async function openHost(dir: string, record: HostRecord, network: Network
   };
   const run = async (...argv: string[]) =>
     succeeded(`${record.name}: ${describe(argv[0] ?? "", argv.slice(1))}`, await tryRun(argv));
-  const fault = (request: FaultRequest) => network.addFault(request);
+  const fault = (request: Fault) => network.addFault(request);
   const destroy = () => destroyHost(dir, record, network);
   const retain = () => {
     writeRecord(dir, { ...record, kept: true });
@@ -69,7 +70,7 @@ export async function openHost(dir: string, record: HostRecord, network: Network
     loss: (percent) => fault({ kind: "loss", port: own.port, percent }),
     delay: (ms, jitterMs = 0) => fault({ kind: "delay", port: own.port, ms, jitterMs }),
     heal: () => network.removeFaults(own.port),
-    clockSkew: (seconds) => skewClock(dir, record, run, seconds),
+    clockSkew: (seconds, programs = ["node"]) => skewClock(dir, record, run, seconds, programs),
     snapshot: () => takeSnapshot(tryRun),
     markFailed() {
       failed = true;
@@ -108,7 +109,13 @@ async function readJournal(dir: string, record: HostRecord, tryRun: Host["tryRun
   return (await exec("journalctl", argv)).stdout;
 }
 
-async function skewClock(dir: string, record: HostRecord, run: Host["run"], seconds: number): Promise<void> {
+async function skewClock(
+  dir: string,
+  record: HostRecord,
+  run: Host["run"],
+  seconds: number,
+  programs: readonly string[],
+): Promise<void> {
   const find = await run("sh", "-c", "ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null || true");
   const library = find.stdout.trim().split("\n")[0];
   if (!library) throw new Error(`cannot move the clock of ${record.name}: no usr layer has libfaketime`);
@@ -116,6 +123,7 @@ async function skewClock(dir: string, record: HostRecord, run: Host["run"], seco
     LD_PRELOAD: library,
     FAKETIME_TIMESTAMP_FILE: "/run/clock-skew",
     FAKETIME_NO_CACHE: "1",
+    FAKETIME_ONLY_CMDS: programs.join(","), // systemd's own programs do not stand it
     FAKETIME_DONT_FAKE_MONOTONIC: "1", // timers keep their pace
   };
   await run("sh", "-c", 'printf "%+d" "$1" > /run/clock-skew', "sh", String(Math.round(seconds)));

@@ -54,6 +54,8 @@ function isNoise(kind: string, thing: string): boolean {
   switch (kind) {
     case "file":
       return restless.some((pattern) => pattern.test(thing));
+    case "route": // link-local addresses come and go with their interfaces, which are lines of their own
+      return /(^| )fe80:/.test(thing);
     case "mount":
       return /^\/run\/(credentials|user)\//.test(thing);
     case "process": // what looks, and what systemd starts and stops as it likes

@@ -71,13 +71,14 @@ export interface Host extends AsyncDisposable {
   loss(percent: number): Promise<void>;
   /** Each packet to the host arrives this much later. */
   delay(ms: number, jitterMs?: number): Promise<void>;
-  /** Undoes all partitions, loss and delay of this host. */
+  /** Undoes all partitions, loss and delay of this host. Peers may take a second to notice: they look for it again once a second. */
   heal(): Promise<void>;
   /**
-   * Moves the clock of programs started from now on by `run`, `spawn` and systemd. Needs libfaketime in a usr layer.
-   * Reaches Node and other programs that read the clock through libc; Go programs do not, and keep the machine's clock.
+   * Moves the clock of the named programs ("node" when none is named) that `run`, `spawn` and systemd start from now on;
+   * those started after an earlier call follow at once. Needs libfaketime in a usr layer. It reaches programs that read
+   * the clock through libc; Go programs do not, and keep the machine's clock.
    */
-  clockSkew(seconds: number): Promise<void>;
+  clockSkew(seconds: number, programs?: readonly string[]): Promise<void>;
 
   snapshot(): Promise<HostSnapshot>;
   /** For test runners that cannot tell the host by themselves: the test failed, so `keep: "failure"` applies. */
