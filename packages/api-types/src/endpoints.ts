@@ -178,6 +178,8 @@ export const endpoints = {
     response: snap.snapRefreshStatusResponse,
   }),
 
+  /** What lives below: clients probe it for a decodable answer. */
+  root: endpoint("GET", "/", { access: "anyone", beforeInit: true, response: z.array(z.string()) }),
   serverStatus: endpoint("GET", "/core/1.0", { access: "anyone", beforeInit: true, response: serverStatus }),
   serverReady: endpoint("GET", "/core/1.0/ready", { access: "trusted", beforeInit: true, response: empty }),
 

@@ -24,6 +24,7 @@ describe("endpoint table", () => {
       "clusterStatus",
       "bootstrap",
       "join",
+      "root",
       "serverStatus",
       "serverReady",
       "listOperations",
@@ -39,7 +40,11 @@ describe("endpoint table", () => {
       "reviewToken",
       "setCapiAuthToken",
     ]);
-    expect(all.filter(([, e]) => e.access === "anyone").map(([name]) => name)).toEqual(["reviewToken", "serverStatus"]);
+    expect(all.filter(([, e]) => e.access === "anyone").map(([name]) => name)).toEqual([
+      "reviewToken",
+      "root",
+      "serverStatus",
+    ]);
   });
 
   test("types of requests and responses follow from the table", () => {

@@ -1,0 +1,97 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { TLSSocket } from "node:tls";
+import { errorText } from "../lib/app-error.ts";
+import { assertNever } from "../lib/assert-never.ts";
+import type { Domain } from "./domain.ts";
+import type { AccessRule } from "./endpoint.ts";
+import { HttpError } from "./errors.ts";
+
+export type Transport = "unix" | "tls";
+
+/**
+ * Whether the caller is one of us: on the socket whoever the file's mode lets in; on the network a caller that asked for
+ * this node's own address and holds the key of a member's certificate (the handshake proved that). No CA is trusted here.
+ */
+export function isTrusted(incoming: IncomingMessage, transport: Transport, domain: Domain, now: number): boolean {
+  if (transport === "unix") return true;
+  const own = domain.identity().address;
+  if (own === "" || withoutZone(hostOf(incoming)) !== withoutZone(own)) return false;
+  const certificate = incoming.socket instanceof TLSSocket ? incoming.socket.getPeerX509Certificate() : undefined;
+  if (certificate === undefined) return false;
+  const inTime = certificate.validFromDate.getTime() <= now && now <= certificate.validToDate.getTime();
+  return inTime && domain.trustedFingerprints().has(certificate.fingerprint256.replaceAll(":", "").toLowerCase());
+}
+
+/** Refuses callers that may not use the endpoint. Header tokens are asked of callers on the socket too. */
+export async function checkAccess(
+  rule: AccessRule,
+  caller: { readonly trusted: boolean; readonly incoming: IncomingMessage },
+  domain: Domain,
+  signal: AbortSignal,
+): Promise<void> {
+  switch (rule) {
+    case "anyone":
+      return;
+    case "trusted":
+      return requireTrust(caller.trusted);
+    case "trusted-control-plane":
+      requireTrust(caller.trusted);
+      return refuseOnWorker(domain);
+    case "capi-auth-token":
+    case "node-token":
+      return checkHeaderToken(rule, caller.incoming, domain, signal);
+    default:
+      return assertNever(rule);
+  }
+}
+
+function requireTrust(trusted: boolean): void {
+  if (!trusted) throw new HttpError(403);
+}
+
+function refuseOnWorker(domain: Domain): void {
+  let worker: boolean;
+  try {
+    worker = domain.isWorker();
+  } catch (error) {
+    throw new HttpError(500, `failed to check if node is a worker: ${errorText(error)}`, { cause: error });
+  }
+  if (worker) throw new HttpError(403, "this action is restricted on workers");
+}
+
+const readFailure = {
+  "capi-auth-token": "check CAPI auth token database transaction failed",
+  "node-token": "failed to read node access token",
+};
+
+async function checkHeaderToken(
+  header: "capi-auth-token" | "node-token",
+  incoming: IncomingMessage,
+  domain: Domain,
+  signal: AbortSignal,
+): Promise<void> {
+  const presented = incoming.headers[header];
+  if (typeof presented !== "string" || presented === "") throw new HttpError(401, `missing header "${header}"`);
+  let expected: Uint8Array | undefined;
+  try {
+    expected = await domain.headerTokenHash(header, signal);
+  } catch (error) {
+    throw new HttpError(500, `${readFailure[header]}: ${errorText(error)}`, { cause: error });
+  }
+  const actual = createHash("sha256").update(presented).digest();
+  if (expected?.length !== actual.length || !timingSafeEqual(expected, actual)) {
+    throw new HttpError(401, "invalid token");
+  }
+}
+
+/** The Host header as sent; `headers.host` is not what arrived (see listeners.ts). */
+function hostOf(incoming: IncomingMessage): string {
+  const at = incoming.rawHeaders.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === "host");
+  return at === -1 ? "" : (incoming.rawHeaders[at + 1] ?? "");
+}
+
+/** `[fe80::1%eth0]:6400` → `[fe80::1]:6400` */
+function withoutZone(address: string): string {
+  return address.replace(/%[^\]]*/, "");
+}

@@ -1,0 +1,35 @@
+import type { BootstrapRequest } from "@k8sd/api-types";
+import { cleanHostname } from "../../cluster/config/hostname.ts";
+import { parseBootstrapConfig } from "../../cluster/config/parse-yaml.ts";
+import type { BootstrapOrder } from "../domain.ts";
+import { answers, starts } from "../endpoint.ts";
+import { type FailureRule, HttpError, orBadRequest, textOf } from "../errors.ts";
+
+/** The contract answers every failure of a bootstrap with 400. */
+const bootstrapFailure: FailureRule = (error) => ({
+  status: 400,
+  message:
+    error.kind === "already-initialised"
+      ? "cluster is already bootstrapped"
+      : `failed to bootstrap new cluster: ${textOf(error)}`,
+});
+
+export const cluster = [
+  answers("clusterStatus", async ({ domain, signal }) => {
+    if (domain.databaseStatus() !== "Database is online") throw new HttpError(503, "daemon not yet initialized");
+    return { status: await domain.clusterStatus(signal) };
+  }),
+
+  starts("bootstrap", ({ domain, requestId }, request) => domain.bootstrap(toOrder(request), { requestId }), {
+    failure: bootstrapFailure,
+  }),
+];
+
+function toOrder({ name, address, config, timeout }: BootstrapRequest): BootstrapOrder {
+  return orBadRequest(() => ({
+    name: cleanHostname(name),
+    address,
+    config: typeof config === "string" ? parseBootstrapConfig(config) : config,
+    timeoutMs: Math.ceil(timeout / 1e6),
+  }));
+}
