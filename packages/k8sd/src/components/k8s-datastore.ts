@@ -22,10 +22,12 @@ function render(node: NodeView) {
     description: "Embedded datastore of the cluster",
     args: {
       "--cert-file": pki.etcdServer.crt,
+      "--client-cert-auth": "true",
       "--data-dir": paths.datastore,
       "--key-file": pki.etcdServer.key,
       // Only programs of this node use it: kube-apiserver and k8sd.
       "--listen-client-urls": `https://${hostPort(node.loopback, datastore.clientPort)}`,
+      "--name": node.name,
       "--trusted-ca-file": pki.etcdCa.crt,
     },
   });

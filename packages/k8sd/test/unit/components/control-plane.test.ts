@@ -214,9 +214,11 @@ describe("the datastore", () => {
     const { service, directories } = k8sDatastore.render(aNode({ loopback }));
     expect(service.args).toEqual({
       "--cert-file": `${pki}/etcd/server.crt`,
+      "--client-cert-auth": "true",
       "--data-dir": "/var/snap/k8s/common/var/lib/k8s-datastore",
       "--key-file": `${pki}/etcd/server.key`,
       "--listen-client-urls": url,
+      "--name": "n1",
       "--trusted-ca-file": `${pki}/etcd/ca.crt`,
     });
     expect(directories).toEqual([{ path: "/var/snap/k8s/common/var/lib/k8s-datastore", mode: 0o700 }]);
