@@ -152,6 +152,27 @@ describe.skipIf(reason !== undefined)("a network", () => {
     expect(await roundTripMs(a, b)).toBeLessThan(20);
   });
 
+  it("carries large transfers unharmed over a delayed link, which stays delayed over a reboot", async () => {
+    await using setup = await hostsOn(2);
+    const [a, b] = setup.hosts as [Host, Host];
+    await b.delay(5);
+    await b.cutPower();
+    await b.boot();
+    expect(await roundTripMs(a, b)).toBeGreaterThan(5);
+    const server = `require("net").createServer((s) => { const h = require("crypto").createHash("md5");
+      s.on("data", (d) => h.update(d)).on("end", () => console.log(h.digest("hex"))) }).listen(9000)`;
+    const listener = b.spawn([node.to, "-e", server]);
+    let heard = "";
+    listener.stdout.on("data", (data) => {
+      heard += data;
+    });
+    await expect.poll(() => b.run("cat", "/proc/net/tcp6").then((r) => r.stdout)).toContain(":2328");
+    const send = "seq 1 2000000 > /tmp/f; cat /tmp/f > /dev/tcp/$0/9000; md5sum < /tmp/f";
+    const sent = (await a.run("bash", "-c", send, b.address)).stdout.split(" ")[0];
+    await expect.poll(() => heard.trim(), { timeout: 10_000 }).toBe(sent);
+    killGroup(listener);
+  });
+
   it("forgets the faults of a host that is gone, and gives its address to the next", async () => {
     await using setup = await hostsOn(1);
     const [a] = setup.hosts as [Host];

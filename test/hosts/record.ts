@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -54,6 +55,13 @@ export function baseDir(): string {
   return join(process.env.TMPDIR ?? "/var/tmp", "k8sd-hosts");
 }
 
+/** Records tell root what to kill and remove, so they must be root's own. */
+function ownsBase(): boolean {
+  const owner = statSync(baseDir(), { throwIfNoEntry: false })?.uid;
+  if (owner === undefined || owner === process.getuid?.()) return owner !== undefined;
+  throw new Error(`cannot use ${baseDir()}: it belongs to user ${owner}; remove it, or set TMPDIR to another place`);
+}
+
 export function bootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
@@ -98,13 +106,15 @@ export function claimStateDir(name: string, persistent: boolean): { dir: string;
   if (!/^[a-z0-9][a-z0-9.-]{0,62}$/i.test(name))
     throw new Error(`cannot name a host "${name}": letters, digits, - and . only`);
   const run = runId(persistent);
-  mkdirSync(join(baseDir(), run), { recursive: true, mode: 0o755 });
+  mkdirSync(join(baseDir(), run), { recursive: true, mode: 0o700 });
+  // Namespaces and cgroups have one list of names for the whole machine, state directories one per TMPDIR.
+  const place = createHash("sha256").update(baseDir()).digest("hex").slice(0, 6);
   for (let attempt = 1; ; attempt++) {
     const unique = attempt === 1 ? name : `${name}-${attempt}`;
     const dir = join(baseDir(), run, unique);
     try {
       mkdirSync(dir);
-      return { dir, label: `${run}.${unique}` };
+      return { dir, label: `${place}.${run}.${unique}` };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
       if (persistent) throw new Error(`cannot create ${name}: it exists; find it with findHost, or stop it first`);
@@ -136,12 +146,10 @@ export function listStates(): State[] {
       return []; // nothing was ever made, or another process just removed it
     }
   };
-  return subdirs(baseDir())
-    .flatMap(subdirs)
-    .flatMap((dir) => {
-      const record = readRecord(dir);
-      return record === undefined ? [] : [{ dir, record }];
-    });
+  return (ownsBase() ? subdirs(baseDir()) : []).flatMap(subdirs).flatMap((dir) => {
+    const record = readRecord(dir);
+    return record === undefined ? [] : [{ dir, record }];
+  });
 }
 
 export function isHostState(state: State): state is State<HostRecord> {
@@ -151,7 +159,7 @@ export function isHostState(state: State): state is State<HostRecord> {
 /** Directories whose maker died before it could write the record. */
 export function listAbandonedDirs(): string[] {
   const tenMinutesAgo = Date.now() - 600_000;
-  const runs = existsSync(baseDir()) ? readdirSync(baseDir()) : [];
+  const runs = ownsBase() ? readdirSync(baseDir()) : [];
   return runs
     .flatMap((run) => readdirSync(join(baseDir(), run)).map((name) => join(baseDir(), run, name)))
     .filter(

@@ -3,18 +3,15 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 
 /**
- * The host layer that `node -C source test/kubernetes/main.ts` made, or the one K8SD_USR_LAYER names. These tests do
- * not make it themselves: without it, those that need its programs are skipped.
+ * What `node -C source test/kubernetes/main.ts` had at hand when it last ran: usr/ to lay over a host's /usr, bin/ and
+ * images/. These tests do not get it themselves: without it, those that need its programs are skipped.
  */
-export function findTestLayer(): string | undefined {
-  const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  const candidates = [process.env.K8SD_USR_LAYER, join(cache, "k8sd/current/usr")];
-  return candidates.find((each) => each !== undefined && existsSync(join(each, "sbin/nft")));
+export function findTestComponents(): string | undefined {
+  const root = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "k8sd/current");
+  return existsSync(join(root, "usr/sbin/nft")) ? root : undefined;
 }
 
-/** The folder of containerd and its companions, where they are not in the layer itself. */
-export function findTestPrograms(): string | undefined {
-  const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  const bin = join(cache, "k8sd/current/bin");
-  return existsSync(join(bin, "containerd")) ? bin : undefined;
+export function findTestLayer(): string | undefined {
+  const root = findTestComponents();
+  return root === undefined ? undefined : join(root, "usr");
 }
