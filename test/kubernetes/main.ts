@@ -3,8 +3,10 @@ import { AppError, errorText } from "@k8sd/k8sd/lib/app-error.ts";
 import { ensureComponents } from "./ensure-components.ts";
 
 const stop = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const)
-  process.once(name, () => stop.abort(new Error(`stopped by ${name}`)));
+// `on`, not `once`: without a listener, the child processes' own clean-up would end this process before ours is done.
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  process.on(name, () => stop.abort(new Error(`stopped by ${name}`)));
+}
 
 const started = performance.now();
 const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(1)} s`;
