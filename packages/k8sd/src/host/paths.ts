@@ -37,6 +37,9 @@ export function createPaths(options: PathsOptions) {
     nodeDb: join(state, "node.db"),
     clusterCert: join(state, "cluster.crt"),
     clusterKey: join(state, "cluster.key"),
+    /** Identity of this node towards other members. */
+    serverCert: join(state, "server.crt"),
+    serverKey: join(state, "server.key"),
     /** Keys of the cluster's authorities, sealed. */
     clusterSecrets: join(state, "cluster-secrets.sealed"),
     /** Opens what is sealed in the datastore; never enters it. */

@@ -4,6 +4,8 @@ import type { OperationEvent } from "@k8sd/api-types";
 export interface EventLog {
   add(event: OperationEvent): void;
   end(): void;
+  /** What was added until now. */
+  seen(): readonly OperationEvent[];
   read(): AsyncIterable<OperationEvent>;
 }
 
@@ -24,6 +26,7 @@ export function createEventLog(past: readonly OperationEvent[] = []): EventLog {
       ended = true;
       wake();
     },
+    seen: () => [...events],
     read: async function* () {
       for (let next = 0; ; ) {
         const event = events[next];

@@ -29,6 +29,8 @@ export interface Runner {
   /** Starts a plan, or gives the operation that the same request started before. */
   start<S extends Step>(plan: Plan<S>, options: StartOptions): OperationRun;
   find(requestId: string): OperationRun | undefined;
+  /** What happened in an operation so far. */
+  events(id: string): readonly OperationEvent[];
   list(): readonly JournaledOperation[];
   /** Takes back what is not yet final. False: there is no such operation, or it is final or over. */
   cancel(id: string): boolean;
@@ -54,6 +56,7 @@ interface Live {
   readonly kind: string;
   readonly abort: AbortController;
   readonly committed: () => boolean;
+  readonly seen: () => readonly OperationEvent[];
 }
 
 class DaemonStopping extends Error {
@@ -110,23 +113,27 @@ export function createRunner(deps: RunnerDeps): Runner {
     // Nobody may be listening (a restart resumes by itself); the journal holds the outcome.
     result.catch((error: unknown) => log.info({ operation: operation.id, error: errorText(error) }, "Operation ended with an error"));
     const run = { id: operation.id, events: { [Symbol.asyncIterator]: () => events.read()[Symbol.asyncIterator]() }, result };
-    live = { run, requestId: operation.requestId, kind: plan.operation, abort, committed: execution.committed };
+    live = { run, requestId: operation.requestId, kind: plan.operation, abort, committed: execution.committed, seen: events.seen };
     return run;
+  }
+
+  /** The journal keeps the last state of each step; the time a step took is not kept. */
+  function pastEvents(operation: JournaledOperation): readonly OperationEvent[] {
+    const plan = JSON.parse(operation.plan) as Plan<Step>;
+    return journal.steps(operation.id).map((entry) => ({
+      operation: operation.id,
+      kind: operation.kind,
+      step: entry.step + 1,
+      of: plan.steps.length,
+      title: plan.steps[entry.step]?.title ?? "",
+      state: entry.state,
+      elapsedMs: 0,
+    }));
   }
 
   function replay(operation: JournaledOperation): OperationRun {
     const plan = JSON.parse(operation.plan) as Plan<Step>;
-    const events = createEventLog(
-      journal.steps(operation.id).map((entry) => ({
-        operation: operation.id,
-        kind: operation.kind,
-        step: entry.step + 1,
-        of: plan.steps.length,
-        title: plan.steps[entry.step]?.title ?? "",
-        state: entry.state,
-        elapsedMs: 0,
-      })),
-    );
+    const events = createEventLog(pastEvents(operation));
     events.end();
     const result =
       operation.state === "done"
@@ -166,6 +173,11 @@ export function createRunner(deps: RunnerDeps): Runner {
       const { requestId, operation: kind } = plan;
       journal.begin({ id, requestId, kind, plan: JSON.stringify(plan), secret: options.secret });
       return launch({ id, requestId }, plan, options.timeoutMs, "new");
+    },
+    events: (id) => {
+      if (live?.run.id === id) return live.seen();
+      const operation = journal.byId(id);
+      return operation === undefined ? [] : pastEvents(operation);
     },
     list: () => journal.latest(50),
     cancel: (id) => {

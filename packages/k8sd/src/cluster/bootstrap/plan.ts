@@ -22,6 +22,7 @@ export type BootstrapStep =
   | { readonly kind: "install-services"; readonly title: string; readonly args: { readonly services: readonly string[] } }
   | { readonly kind: "start-services"; readonly title: string; readonly args: { readonly services: readonly string[] } }
   | { readonly kind: "await-services"; readonly title: string; readonly args: { readonly services: readonly string[] } }
+  | { readonly kind: "import-images"; readonly title: string; readonly args: null }
   | { readonly kind: "record-cluster"; readonly title: string; readonly args: null }
   | { readonly kind: "open-listener"; readonly title: string; readonly args: { readonly address: string } }
   | { readonly kind: "commit-node"; readonly title: string; readonly args: null };
@@ -46,7 +47,7 @@ export function serviceStages(input: BootstrapInput): readonly (readonly string[
     ...(input.kubernetes
       ? [
           // containerd needs nobody; it comes up while kube-apiserver loads.
-          ["containerd", "kube-apiserver"],
+          ["kube-apiserver", "containerd"],
           [
             "kube-controller-manager",
             "kube-scheduler",
@@ -80,6 +81,7 @@ export function planBootstrap(input: BootstrapInput, requestId: string): Plan<Bo
     { kind: "write-certificates", title: "Write certificates and kubeconfigs", args: null },
     { kind: "install-services", title: "Install services", args: { services } },
     ...(ownDatastore ? [...bringUp(first), record, ...later.flatMap(bringUp)] : [record, ...stages.flatMap(bringUp)]),
+    ...(input.kubernetes ? [{ kind: "import-images", title: "Import images", args: null } as const] : []),
     { kind: "open-listener", title: "Open the cluster listener", args: { address: input.view.k8sdAddress } },
     { kind: "commit-node", title: "Make the node a member", args: null },
   ];

@@ -1,0 +1,256 @@
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { splitHostPort } from "../../components/address.ts";
+import { cleanAfter } from "../../components/cleanup.ts";
+import type { ComponentSpec, NodeView } from "../../components/component.ts";
+import { extraConfigFiles } from "../../components/extra-files.ts";
+import { renderCniConfig } from "../../components/network/cni-config.ts";
+import { cniPluginNames, installCniPlugins } from "../../components/network/cni-plugins.ts";
+import { portNeeds } from "../../components/ports.ts";
+import { sideloadImages } from "../../components/sideload-images.ts";
+import { wantedComponents } from "../../components/wanted.ts";
+import type { Datastore } from "../../datastore/datastore.ts";
+import type { Seal } from "../seal.ts";
+import type { Host, PortNeed } from "../../host/host.ts";
+import { conflictsError } from "../../host/preflight.ts";
+import { removeTuning, tuneSystem } from "../../host/sysctl.ts";
+import { AppError, errorText } from "../../lib/app-error.ts";
+import type { WantedFile } from "../../lib/write-file.ts";
+import type { IdentityStore } from "../../node-db/identity.ts";
+import type { Executors, StepContext } from "../../operations/plan.ts";
+import { createLedger } from "../ledger.ts";
+import type { SuppliedPki } from "../../pki/supplied.ts";
+import { completeNodePki, kubeconfigFiles } from "../node-pki.ts";
+import { createDirectories, createFiles, foreignFiles, removeDirectories, removeFiles } from "./files.ts";
+import type { BootstrapInput, BootstrapStep } from "./plan.ts";
+
+export interface BootstrapDeps {
+  readonly host: Host;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly identity: IdentityStore<BootstrapInput>;
+  readonly seal: () => Promise<Seal>;
+  /** A connection to the datastore of a node that is not a member yet; the caller closes it. */
+  readonly connect: (view: NodeView) => Promise<Datastore & AsyncDisposable>;
+  readonly listener: { open(address: string): Promise<void>; close(): Promise<void> };
+  /** The node is a member now: what runs on members starts. */
+  readonly joined: () => void;
+}
+
+/** Programs, images and a log: enough for a node that runs nothing yet. */
+const neededDiskBytes = 1024 ** 3;
+
+function inputOf(context: StepContext): BootstrapInput {
+  return context.input as unknown as BootstrapInput;
+}
+
+function componentsOf(context: StepContext, names: readonly string[]): readonly ComponentSpec[] {
+  return wantedComponents(inputOf(context).view).filter((component) => names.includes(component.name));
+}
+
+/** Everything the node's programs read that is not a certificate. */
+function nodeFiles(view: NodeView, components: readonly ComponentSpec[]): readonly WantedFile[] {
+  const network = renderCniConfig(view);
+  return [
+    ...components.flatMap((component) => component.render(view).files),
+    ...extraConfigFiles(view),
+    ...(network === undefined ? [] : [network]),
+  ];
+}
+
+export function createBootstrapExecutors(deps: BootstrapDeps): Executors<BootstrapStep> {
+  const { host } = deps;
+  const { paths, services } = host;
+
+  async function checkHost(input: BootstrapInput, names: readonly string[], signal: AbortSignal): Promise<void> {
+    const { view } = input;
+    const components = wantedComponents(view).filter((component) => names.includes(component.name));
+    const programs = components.map((component) => component.render(view).service.program);
+    const conflicts = await Promise.all([
+      host.preflight.ports(portsOf(view, names), signal),
+      host.preflight.emptyDirectories([paths.pki, paths.datastore, paths.etcd], signal),
+      input.kubernetes ? host.preflight.emptyDirectories([paths.containerd.stateDir], signal) : [],
+      host.preflight.programs([paths.runService, ...programs], signal),
+      host.preflight.system({ freeDisk: [{ path: paths.snapCommon, bytes: neededDiskBytes }] }, signal),
+    ]);
+    if (conflicts.flat().length > 0) throw conflictsError("bootstrap this node", conflicts.flat());
+    const wanted = [...nodeFiles(view, components).map((file) => file.path), ...Object.values(paths.kubeconfig)];
+    const foreign = await existing(wanted);
+    if (foreign.length > 0) throw foreignFiles(foreign);
+  }
+
+  /** The reason why a service does not come up stands in its log more often than in our timeout. */
+  async function awaitService(component: ComponentSpec, context: StepContext): Promise<void> {
+    try {
+      await component.ready(inputOf(context).view, context.signal);
+    } catch (error) {
+      if (context.signal.aborted) throw error;
+      const [status, lines] = await Promise.all([
+        services.status(component.name, context.signal),
+        services.logs(component.name, 5, context.signal),
+      ]);
+      const reason = status.reason === undefined ? "" : ` (${status.reason})`;
+      throw new AppError(
+        "unavailable",
+        `${errorText(error)}; ${component.name} is ${status.state}${reason}, its last lines: ${lines.join(" | ")}`,
+        { cause: error, ...(error instanceof AppError && error.remedy !== undefined ? { remedy: error.remedy } : {}) },
+      );
+    }
+  }
+
+  return {
+    "check-host": { run: (step, context) => checkHost(inputOf(context), step.args.services, context.signal) },
+
+    "create-directories": {
+      run: async (step, context) => {
+        const { view } = inputOf(context);
+        await createDirectories(
+          [
+            { path: paths.args, mode: 0o700 },
+            { path: paths.confD, mode: 0o700 },
+            { path: paths.lock, mode: 0o700 },
+            { path: paths.kubernetes, mode: 0o755 },
+            { path: paths.pki, mode: 0o700 },
+            { path: paths.etcdPki, mode: 0o700 },
+            ...componentsOf(context, step.args.services).flatMap((component) => component.render(view).directories),
+          ],
+          context,
+        );
+      },
+      undo: (_step, context) => removeDirectories(context),
+    },
+
+    "tune-system": {
+      run: async () => {
+        await tuneSystem({ paths, begin: true, procSys: "/proc/sys" }, deps.log);
+      },
+      undo: () => removeTuning(paths),
+    },
+
+    "write-certificates": {
+      run: async (_step, context) => {
+        const input = inputOf(context);
+        const supplied = JSON.parse(context.secret ?? "{}") as SuppliedPki;
+        const pki = completeNodePki(input, supplied, new Date(deps.now()));
+        const seal = await deps.seal();
+        const sealed: WantedFile = {
+          path: paths.clusterSecrets,
+          content: seal.seal(JSON.stringify(pki.cluster), "cluster-secrets"),
+          mode: 0o600,
+        };
+        await createFiles([...pki.files, ...kubeconfigFiles(input.view, pki), sealed], context);
+      },
+      undo: (_step, context) => removeFiles(context),
+    },
+
+    "install-services": {
+      run: async (step, context) => {
+        const { view, kubernetes } = inputOf(context);
+        const components = componentsOf(context, step.args.services);
+        const plugins = kubernetes ? cniPluginNames.map((name) => join(paths.cniBin, name)) : [];
+        const alreadyThere = new Set(await existing(plugins));
+        await createFiles(
+          nodeFiles(view, components),
+          context,
+          plugins.filter((path) => !alreadyThere.has(path)),
+        );
+        if (kubernetes) await installCniPlugins({ from: join(paths.bin, "cni"), to: paths.cniBin }, context.signal);
+        for (const component of components) await services.apply(component.render(view).service, context.signal);
+      },
+      undo: async (step, context) => {
+        for (const name of step.args.services.toReversed()) await services.remove(name, context.signal);
+        await removeFiles(context);
+      },
+    },
+
+    "start-services": {
+      run: async (step, context) => {
+        for (const [index, name] of step.args.services.entries()) {
+          await services.start(name, context.signal);
+          context.progress({ done: index + 1, of: step.args.services.length, note: name });
+        }
+      },
+      undo: async (step, context) => {
+        for (const name of step.args.services.toReversed()) {
+          await services.stop(name, context.signal);
+          await cleanAfter(name, host, context.signal);
+        }
+      },
+    },
+
+    "await-services": {
+      run: async (step, context) => {
+        let done = 0;
+        await Promise.all(
+          componentsOf(context, step.args.services).map(async (component) => {
+            await awaitService(component, context);
+            done += 1;
+            context.progress({ done, of: step.args.services.length, note: component.name });
+          }),
+        );
+      },
+    },
+
+    "import-images": {
+      run: (_step, context) => sideloadImages(host, deps.log, context.signal),
+    },
+
+    "record-cluster": {
+      run: async (_step, context) => {
+        const input = inputOf(context);
+        await using datastore = await deps.connect(input.view);
+        await createLedger(datastore).found(
+          {
+            cluster: { id: input.clusterId, epoch: 1, createdAt: deps.now() },
+            member: {
+              id: input.nodeId,
+              name: input.view.name,
+              addresses: input.view.addresses,
+              k8sdAddress: input.view.k8sdAddress,
+              role: input.view.role,
+              state: "active",
+            },
+            config: input.config,
+          },
+          context.signal,
+        );
+      },
+    },
+
+    "open-listener": {
+      run: (step) => deps.listener.open(step.args.address),
+      undo: () => deps.listener.close(),
+    },
+
+    "commit-node": {
+      run: async (_step, context) => {
+        const input = inputOf(context);
+        deps.identity.commit({ id: input.nodeId, clusterId: input.clusterId, view: input }, deps.now());
+        deps.joined();
+      },
+    },
+  };
+}
+
+/** Ports of the services that will run, and the daemon's own listener. */
+function portsOf(view: NodeView, services: readonly string[]): readonly PortNeed[] {
+  const listener = splitHostPort(view.k8sdAddress);
+  const own: PortNeed[] =
+    listener === undefined
+      ? []
+      : [{ port: listener.port, address: listener.host, protocol: "tcp", service: "k8sd", field: "address" }];
+  return [...portNeeds(view, services), ...own];
+}
+
+async function existing(paths: readonly string[]): Promise<readonly string[]> {
+  const found = await Promise.all(
+    paths.map((path) =>
+      access(path).then(
+        () => [path],
+        () => [],
+      ),
+    ),
+  );
+  return found.flat();
+}

@@ -1,0 +1,180 @@
+import { randomUUID } from "node:crypto";
+import type { BootstrapConfig } from "@k8sd/api-types";
+import { validateExtraArguments } from "../../components/arguments.ts";
+import { hostPort } from "../../components/address.ts";
+import type { DatastoreView, MachineView, NodeView } from "../../components/component.ts";
+import { wantedComponents } from "../../components/wanted.ts";
+import type { Host } from "../../host/host.ts";
+import { createPaths } from "../../host/paths.ts";
+import type { SuppliedPki } from "../../pki/supplied.ts";
+import { nodeIps, parseAddress } from "../config/address.ts";
+import { parseCidrs } from "../config/cidr.ts";
+import { applyDefaults } from "../config/defaults.ts";
+import { fromBootstrap } from "../config/from-bootstrap.ts";
+import { nodeSubnet } from "../config/subnets.ts";
+import type { ClusterConfig, NodeConfig, ResolvedClusterConfig } from "../config/types.ts";
+import { validate } from "../config/validate.ts";
+import { completeNodePki } from "../node-pki.ts";
+import type { BootstrapInput } from "./plan.ts";
+
+export interface PrepareDeps {
+  readonly host: Host;
+  readonly machine: MachineView;
+  readonly kubernetes: boolean;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: number;
+}
+
+export interface Preparation {
+  readonly input: BootstrapInput;
+  /** Certificates and keys of the user. */
+  readonly secret: SuppliedPki;
+}
+
+/** Image of the pod sandbox, unless `extra-node-containerd-config` names another. */
+const defaultPauseImage = "ghcr.io/canonical/k8s-snap/pause:3.10";
+
+/**
+ * Decides everything that can be decided before anything is changed: what is wrong with a request is found here, and the
+ * node that shall be is data.
+ */
+export function prepareBootstrap(
+  order: { readonly name: string; readonly address: string; readonly config: BootstrapConfig },
+  deps: PrepareDeps,
+): Preparation {
+  const { host } = deps;
+  const parsed = fromBootstrap(order.config);
+  const interfaces = host.interfaces();
+  const address = parseAddress(order.address, interfaces);
+  const addresses = nodeIps(address.ip, interfaces);
+  const config = applyDefaults(parsed.cluster);
+  validate(config, { nodeIps: addresses });
+  validateExtraArguments(definedOnly(parsed.node.extraArgs));
+  const secret = suppliedPki(order.config);
+  const view = createView({ name: order.name, addresses, k8sdAddress: address.text, config, node: parsed.node }, deps);
+  const input: BootstrapInput = {
+    nodeId: randomUUID(),
+    clusterId: randomUUID(),
+    view,
+    config: withoutSecrets(config),
+    extraSans: parsed.node.extraSans,
+    kubernetes: deps.kubernetes,
+    systemTuning: !parsed.node.disableSystemTuning,
+  };
+  // Thrown away: it is the check of what the user supplied. Files are written by their step.
+  completeNodePki(input, secret, new Date(deps.now));
+  for (const component of wantedComponents(view)) component.render(view);
+  return { input, secret };
+}
+
+interface ViewParts {
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly k8sdAddress: string;
+  readonly config: ResolvedClusterConfig;
+  readonly node: NodeConfig;
+}
+
+function createView(parts: ViewParts, { host, machine }: PrepareDeps): NodeView {
+  const { config, node, addresses } = parts;
+  const podCidrs = cidrTexts(config.network["pod-cidr"]);
+  const builtInNetwork = config.network.enabled;
+  const loopback = loopbackOf(host);
+  const { root, snap, snapCommon, state } = host.paths;
+  return {
+    name: parts.name,
+    hostname: host.hostname,
+    role: "control-plane",
+    addresses,
+    loopback,
+    k8sdAddress: parts.k8sdAddress,
+    paths: createPaths({ root, snap, snapCommon, state, containerdBase: node.containerdBaseDir }),
+    cgroups: host.cgroups,
+    network: {
+      podCidrs,
+      serviceCidrs: cidrTexts(config.network["service-cidr"]),
+      nodePodCidrs: builtInNetwork ? podCidrs.map((cidr) => nodeSubnet(cidr, 0)) : [],
+      // The built-in network routes Services with kube-proxy, whatever the configuration says for other networks.
+      kubeProxyEnabled: builtInNetwork || config.network["kube-proxy-enabled"],
+    },
+    securePort: config.apiserver.port,
+    authorizationMode: config.apiserver["authorization-mode"],
+    datastore: datastoreOf(parts, loopback),
+    signing: { ca: hasKey(config.certificates, "ca"), clientCa: hasKey(config.certificates, "client-ca") },
+    kubelet: {
+      clusterDomain: config.kubelet["cluster-domain"],
+      clusterDns: config.kubelet["cluster-dns"],
+      cloudProvider: config.kubelet["cloud-provider"],
+      taints: config.kubelet["control-plane-taints"] ?? [],
+    },
+    extraArgs: definedOnly(node.extraArgs),
+    extraConfigFiles: node.extraFiles,
+    extraContainerdConfig: node.containerdConfig,
+    pauseImage: defaultPauseImage,
+    machine,
+  };
+}
+
+function datastoreOf({ name, addresses, config }: ViewParts, loopback: string): DatastoreView {
+  const { type, "etcd-port": clientPort, "etcd-peer-port": peerPort } = config.datastore;
+  const endpoints = [`https://${hostPort(loopback, clientPort)}`];
+  const [address = loopback] = addresses;
+  switch (type) {
+    case "external":
+      return {
+        engine: "external",
+        endpoints: config.datastore["external-servers"] ?? [],
+        ca: config.datastore["external-ca-crt"] !== undefined,
+        clientCertificate: config.datastore["external-client-crt"] !== undefined,
+      };
+    case "etcd":
+      return {
+        engine: "etcd",
+        endpoints,
+        clientPort,
+        peerPort,
+        initialCluster: { state: "new", peers: { [name]: `https://${hostPort(address, peerPort)}` } },
+      };
+    default:
+      return { engine: "sqlite", endpoints, clientPort };
+  }
+}
+
+/** An authority that the user brought without its key signs nothing here; one that we make has its key. */
+function hasKey(certificates: ClusterConfig["certificates"], name: "ca" | "client-ca"): boolean {
+  const { [`${name}-crt` as const]: certificate = "", [`${name}-key` as const]: key = "" } = certificates;
+  return certificate === "" || key !== "";
+}
+
+function loopbackOf(host: Host): string {
+  const internal = host.interfaces().flatMap((nic) => nic.addresses.filter((address) => address.internal));
+  return internal.some(({ family }) => family === 4) || internal.length === 0 ? "127.0.0.1" : "::1";
+}
+
+function cidrTexts(text: string): readonly string[] {
+  return parseCidrs(text).map((part) => part.text);
+}
+
+function definedOnly<T>(values: Readonly<Record<string, T | undefined>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(values).filter((entry): entry is [string, T] => entry[1] !== undefined));
+}
+
+/** Every certificate and key of the request, by its configuration key. */
+function suppliedPki(config: BootstrapConfig): SuppliedPki {
+  return Object.fromEntries(Object.entries(config).filter(([key]) => /-(crt|key)$/.test(key)));
+}
+
+/** The configuration as it is recorded: keys and certificates are kept sealed beside it. */
+function withoutSecrets(config: ResolvedClusterConfig): ClusterConfig {
+  const {
+    "external-ca-crt": _ca,
+    "external-client-crt": _crt,
+    "external-client-key": _key,
+    "etcd-ca-crt": _etcdCa,
+    "etcd-ca-key": _etcdKey,
+    "etcd-apiserver-client-crt": _clientCrt,
+    "etcd-apiserver-client-key": _clientKey,
+    ...datastore
+  } = config.datastore;
+  return { ...config, certificates: {}, datastore };
+}

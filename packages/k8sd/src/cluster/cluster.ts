@@ -1,0 +1,211 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type {
+  BootstrapConfig,
+  ClusterStatus,
+  GetClusterConfigResponse,
+  GetOperationResponse,
+  LocalNodeStatus,
+  NodeStatus,
+  OperationStatus,
+} from "@k8sd/api-types";
+import type { MachineView } from "../components/component.ts";
+import type { Seal } from "./seal.ts";
+import type { Host } from "../host/host.ts";
+import { parseKubeconfig, renderKubeconfig } from "../kube/kubeconfig.ts";
+import { AppError, isMissingFile } from "../lib/app-error.ts";
+import type { IdentityStore, NodeIdentity } from "../node-db/identity.ts";
+import type { Journal } from "../node-db/journal.ts";
+import type { OperationRun, Runner } from "../operations/runner.ts";
+import { operationStatus } from "../operations/views.ts";
+import { type AuthTokens, createAuthTokens } from "./auth-tokens.ts";
+import { type BootstrapInput, planBootstrap } from "./bootstrap/plan.ts";
+import { prepareBootstrap } from "./bootstrap/prepare.ts";
+import { observeConditions } from "./conditions.ts";
+import { toConfigResponse, toUserFacing } from "./config/user-facing.ts";
+import type { Connections } from "./connections.ts";
+import { featureStatuses } from "./features.ts";
+import { createLedger } from "./ledger.ts";
+import { createRecords } from "./records.ts";
+
+export interface ClusterOptions {
+  /** False: the Kubernetes programs are left out. */
+  readonly kubernetes: boolean;
+}
+
+export interface ClusterDeps {
+  readonly host: Host;
+  readonly machine: MachineView;
+  readonly identity: IdentityStore<BootstrapInput>;
+  readonly runner: Runner;
+  readonly journal: Journal;
+  readonly seal: () => Promise<Seal>;
+  /** Connections of the member that this node is. */
+  readonly connections: () => Connections;
+  readonly now: () => number;
+}
+
+export interface BootstrapOrder {
+  readonly name: string;
+  readonly address: string;
+  readonly config: BootstrapConfig;
+  readonly timeoutMs: number;
+}
+
+type Member = NodeIdentity<BootstrapInput>;
+
+/** A caller's own limit cannot be longer: nobody waits for a bootstrap that takes this long. */
+const bootstrapCeilingMs = 3_600_000;
+const capiTokenKey = "k8sd/tokens/capi";
+
+export type Cluster = ReturnType<typeof createCluster>;
+
+/** What the daemon answers about the node and its cluster, and the changes it makes to them. Knows no transport. */
+export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
+  const { host, identity, runner, journal } = deps;
+
+  function member(): Member {
+    const found = identity.read();
+    if (found !== undefined) return found;
+    throw new AppError("not-initialised", "the node is not part of a cluster", { remedy: "Run 'k8s bootstrap'." });
+  }
+
+  const records = async () => createRecords(await deps.connections().datastore());
+  const tokens = async (): Promise<AuthTokens> => createAuthTokens(await records(), await deps.seal());
+
+  function memberStatus({ view: { view } }: Member): NodeStatus {
+    return {
+      name: view.name,
+      address: view.k8sdAddress,
+      "cluster-role": view.role,
+      // The embedded datastore has one voter, and an external one is nobody's member.
+      ...(view.datastore.engine === "external" ? {} : { "datastore-role": "voter" as const }),
+    };
+  }
+
+  function settle(run: OperationRun): { id: string; events: OperationRun["events"]; result: Promise<NodeStatus> } {
+    return { id: run.id, events: run.events, result: run.result as Promise<NodeStatus> };
+  }
+
+  return {
+    /** The committed member that this node is. */
+    member: (): Member | undefined => identity.read(),
+
+    bootstrap(order: BootstrapOrder, { requestId }: { readonly requestId: string }) {
+      const known = runner.find(requestId);
+      if (known !== undefined) return settle(known);
+      if (identity.read() !== undefined) {
+        throw new AppError("already-initialised", "cluster is already bootstrapped");
+      }
+      const { input, secret } = prepareBootstrap(order, {
+        host,
+        machine: deps.machine,
+        kubernetes: options.kubernetes,
+        now: deps.now(),
+      });
+      const asked = order.timeoutMs === 0 ? bootstrapCeilingMs : order.timeoutMs;
+      return settle(
+        runner.start(planBootstrap(input, requestId), {
+          secret: JSON.stringify(secret),
+          timeoutMs: Math.min(asked, bootstrapCeilingMs),
+        }),
+      );
+    },
+
+    async clusterStatus(signal: AbortSignal): Promise<ClusterStatus> {
+      const self = member();
+      const input = self.view;
+      const connections = deps.connections();
+      const conditions = await observeConditions(
+        input,
+        {
+          services: host.services,
+          datastore: await connections.datastore(),
+          kube: input.kubernetes ? await connections.kube() : undefined,
+          now: deps.now,
+        },
+        signal,
+      );
+      const { datastore } = input.view;
+      return {
+        ...(conditions.every((condition) => condition.ok) ? { ready: true as const } : {}),
+        members: [memberStatus(self)],
+        config: toUserFacing(input.config),
+        datastore: {
+          type: datastore.engine,
+          ...(datastore.engine === "external" ? { servers: [...datastore.endpoints] } : {}),
+        },
+        ...featureStatuses(input.config, new Date(deps.now()).toISOString()),
+        conditions: [...conditions],
+      };
+    },
+
+    async localNode(_signal: AbortSignal): Promise<LocalNodeStatus> {
+      const self = member();
+      const { taints } = self.view.view.kubelet;
+      // No taint is one empty string: what splitting kubelet's empty flag always gave.
+      return { status: memberStatus(self), taints: taints.length === 0 ? [""] : [...taints] };
+    },
+
+    async kubeconfig(server: string, _signal: AbortSignal): Promise<string> {
+      const { view } = member().view;
+      const own = parseKubeconfig(await readFile(view.paths.kubeconfig.admin, "utf8"));
+      return renderKubeconfig({ ...own, server: serverOf(server, view.k8sdAddress, view.securePort) });
+    },
+
+    async clusterConfig(signal: AbortSignal): Promise<GetClusterConfigResponse> {
+      const { view } = member();
+      const config = (await createLedger(await deps.connections().datastore()).config(signal)) ?? view.config;
+      return toConfigResponse(config);
+    },
+
+    async setCapiAuthToken(token: string, signal: AbortSignal): Promise<void> {
+      if (token === "") throw new AppError("invalid", "token cannot be empty", { field: "token" });
+      // Only its hash: the token is compared, never shown.
+      await (await records()).put(capiTokenKey, { sha256: sha256(token).toString("hex") }, signal);
+    },
+
+    async headerTokenHash(header: "capi-auth-token" | "node-token", signal: AbortSignal): Promise<Uint8Array | undefined> {
+      if (header === "capi-auth-token") {
+        const stored = await (await records()).get<{ sha256: string }>(capiTokenKey, signal);
+        return stored && Buffer.from(stored.sha256, "hex");
+      }
+      return readFile(host.paths.nodeToken, "utf8").then(
+        (text) => sha256(text.trim()),
+        (error: unknown) => {
+          if (isMissingFile(error)) return undefined;
+          throw error;
+        },
+      );
+    },
+
+    authTokens: {
+      create: async (...args: Parameters<AuthTokens["create"]>) => (await tokens()).create(...args),
+      revoke: async (...args: Parameters<AuthTokens["revoke"]>) => (await tokens()).revoke(...args),
+      check: async (...args: Parameters<AuthTokens["check"]>) => (await tokens()).check(...args),
+    },
+
+    operations: {
+      list: (): readonly OperationStatus[] => runner.list().map(operationStatus),
+      get: (id: string): GetOperationResponse | undefined => {
+        const operation = journal.byId(id);
+        return operation && { operation: operationStatus(operation), events: [...runner.events(id)] };
+      },
+      follow: (id: string) => {
+        const operation = journal.byId(id);
+        return operation && runner.find(operation.requestId);
+      },
+      cancel: runner.cancel,
+    },
+  };
+}
+
+function sha256(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}
+
+/** `https://` is understood, an own port is kept, and the node's API server is the default. */
+function serverOf(asked: string, k8sdAddress: string, securePort: number): string {
+  if (asked === "") return `https://${k8sdAddress.slice(0, k8sdAddress.lastIndexOf(":"))}:${securePort}`;
+  return asked.startsWith("http") ? asked : `https://${asked}`;
+}

@@ -1,0 +1,88 @@
+import type { Condition } from "@k8sd/api-types";
+import { wantedComponents } from "../components/wanted.ts";
+import type { Datastore } from "../datastore/datastore.ts";
+import type { ServiceManager } from "../host/services.ts";
+import type { KubeClient } from "../kube/kube-client.ts";
+import { nodes } from "../kube/resources.ts";
+import { errorText } from "../lib/app-error.ts";
+import { withDeadline } from "../lib/wait.ts";
+import type { BootstrapInput } from "./bootstrap/plan.ts";
+import { serviceStages } from "./bootstrap/plan.ts";
+
+export interface ConditionDeps {
+  readonly services: Pick<ServiceManager, "status">;
+  readonly datastore: Pick<Datastore, "status">;
+  readonly kube: KubeClient | undefined;
+  readonly now: () => number;
+}
+
+/** Whoever asks for the status wants an answer, also from a node whose parts hang. */
+const observeMs = 1_500;
+
+interface Observation {
+  readonly ok: boolean;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Every reason for a node to be ready or not, each observed now, all at once. Ready is their conjunction. */
+export async function observeConditions(
+  input: BootstrapInput,
+  deps: ConditionDeps,
+  signal: AbortSignal,
+): Promise<readonly Condition[]> {
+  const { kube } = deps;
+  const observers: Record<string, (signal: AbortSignal) => Promise<Observation>> = {
+    ServicesRunning: (abort) => observeServices(input, deps.services, abort),
+    DatastoreAnswers: (abort) => observeDatastore(deps.datastore, abort),
+    ...(kube === undefined
+      ? {}
+      : {
+          APIServerReady: (abort: AbortSignal) => observeApiServer(kube, abort),
+          NodeReady: (abort: AbortSignal) => observeNode(input.view.name, kube, abort),
+        }),
+  };
+  return Promise.all(
+    Object.entries(observers).map(async ([name, observe]) => {
+      const seen = await observe(withDeadline(signal, observeMs)).catch(
+        (error: unknown): Observation => ({ ok: false, reason: "NoAnswer", message: errorText(error) }),
+      );
+      return { name, ...seen, "observed-at": new Date(deps.now()).toISOString() };
+    }),
+  );
+}
+
+async function observeServices(
+  input: BootstrapInput,
+  services: Pick<ServiceManager, "status">,
+  signal: AbortSignal,
+): Promise<Observation> {
+  const staged = serviceStages(input).flat();
+  const names = wantedComponents(input.view).flatMap(({ name }) => (staged.includes(name) ? [name] : []));
+  const states = await Promise.all(names.map(async (name) => ({ name, ...(await services.status(name, signal)) })));
+  const down = states.filter(({ state }) => state !== "running");
+  if (down.length === 0) return { ok: true, reason: "AllRunning", message: `${names.length} services run` };
+  const list = down.map(({ name, state, reason }) => `${name} is ${state}${reason === undefined ? "" : ` (${reason})`}`);
+  return { ok: false, reason: "NotRunning", message: list.join(", ") };
+}
+
+async function observeDatastore(datastore: Pick<Datastore, "status">, signal: AbortSignal): Promise<Observation> {
+  const { version } = await datastore.status({ signal });
+  return { ok: true, reason: "Answered", message: `it answers (etcd API ${version})` };
+}
+
+async function observeApiServer(kube: KubeClient, signal: AbortSignal): Promise<Observation> {
+  await kube.raw("/readyz", { signal });
+  return { ok: true, reason: "Answered", message: "/readyz is ok" };
+}
+
+async function observeNode(name: string, kube: KubeClient, signal: AbortSignal): Promise<Observation> {
+  const node = await kube.get(nodes, { name }, { signal });
+  const ready = node.status?.conditions?.find((condition) => condition.type === "Ready");
+  if (ready?.status === "True") return { ok: true, reason: "KubeletReady", message: `node ${name} is Ready` };
+  return {
+    ok: false,
+    reason: ready?.reason ?? "NotRegistered",
+    message: `node ${name} is not Ready: ${ready?.message ?? "its kubelet has not reported yet"}`,
+  };
+}

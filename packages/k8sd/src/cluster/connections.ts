@@ -1,0 +1,61 @@
+import { readFile } from "node:fs/promises";
+import { pkiFiles } from "../components/certificates.ts";
+import type { NodeView } from "../components/component.ts";
+import { createEtcdClient } from "../datastore/client.ts";
+import type { Datastore } from "../datastore/datastore.ts";
+import { createKubeClient, type KubeClient } from "../kube/kube-client.ts";
+
+export type DatastoreConnection = Datastore & AsyncDisposable;
+
+/** Connections of this node to its cluster, made when they are first needed and closed together. */
+export interface Connections extends AsyncDisposable {
+  datastore(): Promise<DatastoreConnection>;
+  /** The API server of this node, as its administrator. */
+  kube(): Promise<KubeClient>;
+}
+
+/** k8sd's own connection to the datastore that a node's view names. */
+export async function connectDatastore(view: NodeView): Promise<DatastoreConnection> {
+  const { paths } = view;
+  const external = view.datastore.engine === "external";
+  const pki = pkiFiles(paths);
+  const read = (path: string) => readFile(path);
+  const [ca, cert, key] = await Promise.all([
+    read(pki.etcdCa.crt),
+    read(external ? pki.etcdClient.crt : paths.datastoreClientCert),
+    read(external ? pki.etcdClient.key : paths.datastoreClientKey),
+  ]);
+  return createEtcdClient({ endpoints: view.datastore.endpoints, tls: { ca, cert, key } });
+}
+
+export function createConnections(view: NodeView): Connections {
+  let datastore: Promise<DatastoreConnection> | undefined;
+  let kube: Promise<KubeClient> | undefined;
+  /** A failed attempt is not kept: the file may be there the next time. */
+  const once = <T>(attempt: Promise<T>, forget: () => void): Promise<T> => {
+    attempt.catch(forget);
+    return attempt;
+  };
+  return {
+    datastore: () => {
+      datastore ??= once(connectDatastore(view), () => {
+        datastore = undefined;
+      });
+      return datastore;
+    },
+    kube: () => {
+      kube ??= once(
+        readFile(view.paths.kubeconfig.admin, "utf8").then(createKubeClient),
+        () => {
+          kube = undefined;
+        },
+      );
+      return kube;
+    },
+    [Symbol.asyncDispose]: async () => {
+      const [store, client] = await Promise.allSettled([datastore, kube]);
+      if (store.status === "fulfilled") await store.value?.[Symbol.asyncDispose]();
+      if (client.status === "fulfilled") client.value?.[Symbol.dispose]();
+    },
+  };
+}

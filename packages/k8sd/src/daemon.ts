@@ -1,0 +1,113 @@
+import type { Logger } from "pino";
+import { createBootstrapExecutors } from "./cluster/bootstrap/executors.ts";
+import type { BootstrapInput, BootstrapStep } from "./cluster/bootstrap/plan.ts";
+import { createCluster } from "./cluster/cluster.ts";
+import { connectDatastore } from "./cluster/connections.ts";
+import { inspectMachine } from "./components/machine.ts";
+import { loadSeal, type Seal } from "./cluster/seal.ts";
+import { createHost } from "./host/create-host.ts";
+import { groupId } from "./host/groups.ts";
+import { createHttpApp } from "./http/app.ts";
+import type { DatabaseStatus, Domain } from "./http/domain.ts";
+import { listenUnix } from "./http/listeners.ts";
+import { routes, unimplemented } from "./http/routes.ts";
+import { systemClock } from "./lib/clock.ts";
+import { ensureDirectory } from "./lib/write-file.ts";
+import { createMember } from "./member.ts";
+import { createIdentityStore } from "./node-db/identity.ts";
+import { createJournal } from "./node-db/journal.ts";
+import { openNodeDb } from "./node-db/node-db.ts";
+import { createFaultPoints } from "./operations/boundary.ts";
+import { createRunner } from "./operations/runner.ts";
+import type { DaemonOptions } from "./options.ts";
+
+/** The composition root: opens, wires and starts everything in this order; stops it in reverse. Runs until `stop`. */
+export async function runDaemon(options: DaemonOptions, log: Logger, stop: AbortSignal): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const { now } = systemClock;
+  let started = false;
+
+  const host = stack.use(createHost({ ...options, state: options.stateDir }, { log: log.child({ module: "host" }) }));
+  const { paths } = host;
+  await ensureDirectory(paths.state, 0o711);
+  const machine = await inspectMachine();
+
+  const db = openNodeDb(paths.nodeDb);
+  stack.defer(() => void db.close());
+  const identity = createIdentityStore<BootstrapInput>(db);
+  const journal = createJournal(db, now);
+  const runner = createRunner({
+    journal,
+    log: log.child({ module: "operations" }),
+    now,
+    ...(options.faultDirectory === undefined ? {} : { boundary: createFaultPoints(options.faultDirectory) }),
+  });
+
+  let sealing: Promise<Seal> | undefined;
+  const seal = (): Promise<Seal> => {
+    sealing ??= loadSeal(paths.sealKey);
+    return sealing;
+  };
+
+  const databaseStatus = (): DatabaseStatus => {
+    if (!started) return "Database is still starting";
+    return identity.read() === undefined ? "Database is not yet initialized" : "Database is online";
+  };
+  const cluster = createCluster(
+    { kubernetes: options.kubernetes },
+    { host, machine, identity, runner, journal, seal, now, connections: () => member.connections() },
+  );
+  const domain: Domain = {
+    ...cluster,
+    databaseStatus,
+    ready: () => started,
+    identity: () => {
+      const view = identity.read()?.view.view;
+      return { name: view?.name ?? host.hostname, address: view?.k8sdAddress ?? "" };
+    },
+    isWorker: () => identity.read()?.view.view.role === "worker",
+    trustedFingerprints: () => member.trusted(),
+  };
+  const closing = new AbortController();
+  const http = createHttpApp(
+    {},
+    { rows: routes, unimplemented, domain, log: log.child({ module: "http" }), closing: closing.signal, now },
+  );
+  const member = stack.use(
+    createMember({ drainTimeoutMs: options.drainTimeoutMs }, { host, log, handler: http.listener("tls") }),
+  );
+  runner.register<BootstrapStep>(
+    "bootstrap",
+    createBootstrapExecutors({
+      host,
+      log: log.child({ module: "bootstrap" }),
+      now,
+      identity,
+      seal,
+      connect: connectDatastore,
+      listener: member,
+      joined: () => runMember(),
+    }),
+  );
+  function runMember(): void {
+    const self = identity.read();
+    if (self !== undefined) member.run(self.view);
+  }
+
+  const gid = options.socketGroup === undefined ? undefined : await groupId(options.socketGroup);
+  const socket = await listenUnix(
+    { path: paths.controlSocket, ...(gid === undefined ? {} : { gid }) },
+    http.listener("unix"),
+  );
+  stack.defer(() => socket.close(options.drainTimeoutMs));
+  stack.defer(() => runner.stop());
+  stack.defer(() => closing.abort());
+
+  await host.resume(stop);
+  await runner.recover();
+  runMember();
+  started = true;
+  log.info({ socket: paths.controlSocket, member: identity.read()?.view.view.name }, "Started");
+  await new Promise<void>((resolve) => stop.addEventListener("abort", () => resolve(), { once: true }));
+  log.info("Stopping");
+}

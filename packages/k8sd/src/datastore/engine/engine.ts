@@ -1,0 +1,79 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import type { Logger } from "pino";
+import { createCommitQueue } from "./commit-queue.ts";
+import { createCompactor } from "./compactor.ts";
+import type { Method } from "./grpc-server.ts";
+import { kvMethods } from "./kv-service.ts";
+import { leaseMethods } from "./lease-service.ts";
+import { createLessor } from "./lessor.ts";
+import { createMaintenance } from "./maintenance.ts";
+import { maintenanceMethods } from "./maintenance-service.ts";
+import { createRoom } from "./room.ts";
+import { openDatabase } from "./schema.ts";
+import { createStore } from "./store.ts";
+import type { Headers } from "./unary.ts";
+import { createWatchHub } from "./watch-hub.ts";
+import { watchMethods } from "./watch-service.ts";
+
+export interface EngineOptions {
+  readonly dataDir: string;
+  readonly name: string;
+  readonly quotaBytes: number;
+  readonly progressIntervalMs: number;
+}
+
+export interface EngineDeps {
+  readonly log: Logger;
+  /** The addresses clients are told; known once the listeners are up. */
+  readonly clientUrls: () => readonly string[];
+  readonly broken: (error: unknown) => void;
+}
+
+/** The store with everything around it, behind the calls of the etcd v3 API; no network. */
+export interface Engine {
+  readonly methods: ReadonlyMap<string, Method>;
+  stop(): Promise<void>;
+}
+
+/** There is one member and no raft; clients only compare the term. */
+const raftTerm = 2;
+
+export function createEngine(options: EngineOptions, { log, clientUrls, broken }: EngineDeps): Engine {
+  mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
+  const db = openDatabase(join(options.dataDir, "datastore.db"));
+  const store = createStore(db);
+  const hub = createWatchHub(store);
+  const queue = createCommitQueue({ store, log, published: hub.publish, broken });
+  const lessor = createLessor({ db, store, queue, log, now: () => performance.now() });
+  const compactor = createCompactor({ db, store, queue, log });
+  const room = createRoom(db, queue, options.quotaBytes, log);
+  const maintenance = createMaintenance(db, store);
+  const headers: Headers = (revision = store.revision()) => ({
+    clusterId: store.clusterId,
+    memberId: store.memberId,
+    revision,
+    raftTerm,
+  });
+  const progress = setInterval(hub.notifyProgress, options.progressIntervalMs);
+  compactor.resume();
+  log.info({ revision: store.revision(), compactRevision: store.compactRevision() }, "Opened datastore");
+
+  return {
+    methods: new Map<string, Method>([
+      ...kvMethods({ store: { ...store, leaseExists: lessor.exists }, queue, compactor, room, headers }),
+      ...watchMethods(hub, headers),
+      ...leaseMethods({ lessor, store, room, headers }),
+      ...maintenanceMethods({ store, maintenance, room, headers, member: { name: options.name, clientUrls } }),
+    ]),
+    async stop() {
+      clearInterval(progress);
+      lessor.stop();
+      await compactor.stop();
+      await lessor.checkpoint();
+      await queue.close();
+      db.close();
+    },
+  };
+}

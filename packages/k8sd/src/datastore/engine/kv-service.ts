@@ -1,0 +1,86 @@
+import {
+  CompactionRequest,
+  CompactionResponse,
+  DeleteRangeRequest,
+  DeleteRangeResponse,
+  PutRequest,
+  PutResponse,
+  RangeRequest,
+  RangeResponse,
+  type ResponseHeader,
+  TxnRequest,
+  TxnResponse,
+} from "../gen/etcd.ts";
+import { checkDelete, checkPut, checkRange, checkTxn } from "./check-request.ts";
+import type { CommitQueue } from "./commit-queue.ts";
+import type { Compactor } from "./compactor.ts";
+import { etcdErrors } from "./etcd-error.ts";
+import type { Method } from "./grpc-server.ts";
+import { executeRange } from "./range.ts";
+import type { Room } from "./room.ts";
+import { executeDelete, executePut, executeTxn, isReadOnly, needsRoom, type TxnStore } from "./txn.ts";
+import { type Headers, unary } from "./unary.ts";
+
+export interface KvDeps {
+  readonly store: TxnStore;
+  readonly queue: CommitQueue;
+  readonly compactor: Compactor;
+  readonly room: Room;
+  readonly headers: Headers;
+}
+
+/** etcd's default limit for one write. */
+export const maxRequestBytes = 1.5 * 1024 * 1024;
+
+export function kvMethods({ store, queue, compactor, room, headers }: KvDeps): [string, Method][] {
+  const fill = <T extends { header: ResponseHeader | undefined }>(response: T): T => {
+    response.header = headers(response.header?.revision);
+    return response;
+  };
+  const tooLarge = (size: number) => {
+    if (size > maxRequestBytes) throw etcdErrors.requestTooLarge();
+  };
+  return [
+    [
+      "/etcdserverpb.KV/Range",
+      unary(RangeRequest, RangeResponse, (request) => {
+        checkRange(request);
+        return fill(executeRange(store, request));
+      }),
+    ],
+    [
+      "/etcdserverpb.KV/Put",
+      unary(PutRequest, PutResponse, (request, size) => {
+        checkPut(request);
+        room.check();
+        tooLarge(size);
+        return queue.submit(() => fill(executePut(store, request)));
+      }),
+    ],
+    [
+      "/etcdserverpb.KV/DeleteRange",
+      unary(DeleteRangeRequest, DeleteRangeResponse, (request, size) => {
+        checkDelete(request);
+        tooLarge(size);
+        return queue.submit(() => fill(executeDelete(store, request)));
+      }),
+    ],
+    [
+      "/etcdserverpb.KV/Txn",
+      unary(TxnRequest, TxnResponse, (request, size) => {
+        checkTxn(request);
+        if (isReadOnly(request)) return fill(executeTxn(store, request));
+        if (needsRoom(request)) room.check();
+        tooLarge(size);
+        return queue.submit(() => fill(executeTxn(store, request)));
+      }),
+    ],
+    [
+      "/etcdserverpb.KV/Compact",
+      unary(CompactionRequest, CompactionResponse, async (request) => {
+        await compactor.compact(request.revision, request.physical);
+        return { header: headers() };
+      }),
+    ],
+  ];
+}

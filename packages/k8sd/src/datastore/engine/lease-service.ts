@@ -1,0 +1,88 @@
+import {
+  LeaseGrantRequest,
+  LeaseGrantResponse,
+  LeaseKeepAliveRequest,
+  LeaseKeepAliveResponse,
+  LeaseLeasesRequest,
+  LeaseLeasesResponse,
+  LeaseRevokeRequest,
+  LeaseRevokeResponse,
+  LeaseTimeToLiveRequest,
+  LeaseTimeToLiveResponse,
+} from "../gen/etcd.ts";
+import type { Method } from "./grpc-server.ts";
+import type { Lessor } from "./lessor.ts";
+import type { Room } from "./room.ts";
+import type { Store } from "./store.ts";
+import { type Headers, unary } from "./unary.ts";
+
+export interface LeaseDeps {
+  readonly lessor: Lessor;
+  readonly store: Pick<Store, "keysOfLease">;
+  readonly room: Room;
+  readonly headers: Headers;
+}
+
+export function leaseMethods({ lessor, store, room, headers }: LeaseDeps): [string, Method][] {
+  return [
+    [
+      "/etcdserverpb.Lease/LeaseGrant",
+      unary(LeaseGrantRequest, LeaseGrantResponse, async (request) => {
+        room.check();
+        const lease = await lessor.grant(request.id, request.ttl);
+        return { header: headers(), id: lease.id, ttl: lease.ttl, error: "" };
+      }),
+    ],
+    [
+      "/etcdserverpb.Lease/LeaseRevoke",
+      unary(LeaseRevokeRequest, LeaseRevokeResponse, async (request) => {
+        await lessor.revoke(request.id);
+        return { header: headers() };
+      }),
+    ],
+    [
+      "/etcdserverpb.Lease/LeaseTimeToLive",
+      unary(LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, (request) => {
+        const lease = lessor.info(request.id);
+        if (!lease) return { header: headers(), id: request.id, ttl: -1, grantedTtl: 0, keys: [] };
+        const keys = request.keys ? store.keysOfLease(request.id) : [];
+        const ttl = Math.floor(lease.remainingMs / 1000);
+        return { header: headers(), id: request.id, ttl, grantedTtl: lease.ttl, keys };
+      }),
+    ],
+    [
+      "/etcdserverpb.Lease/LeaseLeases",
+      unary(LeaseLeasesRequest, LeaseLeasesResponse, () => ({
+        header: headers(),
+        leases: lessor.all().map(({ id }) => ({ id })),
+      })),
+    ],
+    [
+      "/etcdserverpb.Lease/LeaseKeepAlive",
+      {
+        kind: "stream",
+        serve(call) {
+          // Answers keep the order of the requests, also when one of them has to be written down first.
+          let last: Promise<void> = Promise.resolve();
+          const answer = async (id: bigint) => {
+            const ttl = await lessor.keepAlive(id);
+            call.send((writer) => {
+              LeaseKeepAliveResponse.encode({ header: headers(), id, ttl }, writer);
+            });
+          };
+          return {
+            message(bytes) {
+              const { id } = LeaseKeepAliveRequest.decode(bytes);
+              last = last.then(() => answer(id)).catch((error: unknown) => call.end(error));
+            },
+            ended() {
+              last = last.then(() => call.end());
+            },
+            drained() {},
+            closed() {},
+          };
+        },
+      },
+    ],
+  ];
+}

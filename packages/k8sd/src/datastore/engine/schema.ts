@@ -1,0 +1,89 @@
+import { randomBytes } from "node:crypto";
+import Database from "better-sqlite3";
+import { AppError } from "../../lib/app-error.ts";
+
+/** Numbered by position, forward only. */
+const migrations: readonly string[] = [
+  `
+  CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+  -- Every change in order; version 0 is a deletion. id orders changes within one revision.
+  CREATE TABLE history (
+    id INTEGER PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    create_revision INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    lease INTEGER NOT NULL,
+    value BLOB
+  ) STRICT;
+  CREATE INDEX history_by_key ON history (key, revision);
+  CREATE INDEX history_by_revision ON history (revision);
+
+  -- The keys that exist now. Values stay in history alone, so that a put writes its value once.
+  CREATE TABLE current (
+    key BLOB PRIMARY KEY,
+    history_id INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    create_revision INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    lease INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX current_by_lease ON current (lease) WHERE lease <> 0;
+
+  CREATE TABLE lease (id INTEGER PRIMARY KEY, ttl_s INTEGER NOT NULL, remaining_ms INTEGER NOT NULL) STRICT;
+  CREATE TABLE alarm (kind INTEGER PRIMARY KEY) STRICT;
+  `,
+];
+
+const identity = (): bigint => randomBytes(8).readBigUInt64BE() >> 2n;
+
+/** Opens the store, alone: a second process on the same file is refused. */
+export function openDatabase(file: string): Database.Database {
+  const db = new Database(file, { timeout: 2_000 });
+  try {
+    db.pragma("locking_mode = EXCLUSIVE");
+    db.pragma("journal_mode = WAL");
+    db.pragma("synchronous = FULL");
+    // Pages of the log before it is folded into the file: rarer folds are cheaper for writers, 16 MB bound the log.
+    db.pragma("wal_autocheckpoint = 4000");
+    db.pragma("journal_size_limit = 33554432");
+    db.pragma("cache_size = -16000");
+    migrate(db, file);
+    return db;
+  } catch (error) {
+    db.close();
+    if (error instanceof Error && "code" in error && error.code === "SQLITE_BUSY") {
+      throw new AppError("conflict", `cannot open datastore ${file}: another process uses it`, {
+        remedy: "stop the other k8s-datastore or give this one its own --data-dir",
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+function migrate(db: Database.Database, file: string): void {
+  const have = db.pragma("user_version", { simple: true }) as number;
+  if (have > migrations.length) {
+    throw new AppError(
+      "conflict",
+      `cannot open datastore ${file}: its schema ${have} is newer than this program knows (${migrations.length})`,
+      { remedy: "use the program version that wrote it, or a newer one" },
+    );
+  }
+  db.transaction(() => {
+    for (const [index, sql] of migrations.entries()) {
+      if (index < have) continue;
+      db.exec(sql);
+      db.pragma(`user_version = ${index + 1}`);
+    }
+    const insert = db.prepare("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING");
+    insert.run("cluster_id", identity());
+    insert.run("member_id", identity());
+    // etcd's empty store stands at revision 1 and was never compacted, which it writes as -1.
+    insert.run("base_revision", 1);
+    insert.run("compact_revision", -1);
+    insert.run("compacted_revision", -1);
+  }).exclusive();
+}

@@ -1,0 +1,111 @@
+import type { Database, Statement } from "better-sqlite3";
+import type { KeyValue } from "../gen/etcd.ts";
+import type { KeySpan } from "./key-range.ts";
+import type { Change, Store } from "./store.ts";
+
+type Row = [
+  id: number,
+  key: Uint8Array,
+  revision: number,
+  created: number,
+  version: number,
+  lease: number,
+  value: Uint8Array | null,
+];
+type PerSpan<T> = { readonly [K in KeySpan["kind"]]: T };
+
+export type SpanQueries = Pick<Store, "find" | "list" | "count" | "listAt" | "countAt" | "previous" | "changes"> & {
+  keys(span: KeySpan): Uint8Array[];
+};
+
+const noBytes = new Uint8Array(0);
+const columns = "h.id, h.key, h.revision, h.create_revision, h.version, h.lease, h.value";
+/** The newest version of a key up to a revision: what a reader at that revision sees. */
+const visible = `h.version > 0 AND h.id = (
+  SELECT n.id FROM history n WHERE n.key = h.key AND n.revision <= :at ORDER BY n.revision DESC, n.id DESC LIMIT 1)`;
+
+/** All reads that address keys. Three texts each (one key, interval, from a key on), so that SQLite plans each well. */
+export function createSpanQueries(db: Database): SpanQueries {
+  const perSpan = (sql: (where: string) => string): PerSpan<Statement> => {
+    const prepare = (where: string) => db.prepare(sql(where)).raw();
+    return {
+      one: prepare("x.key = :key"),
+      interval: prepare("x.key >= :key AND x.key < :end"),
+      from: prepare("x.key >= :key"),
+    };
+  };
+  const list = perSpan(
+    (where) =>
+      `SELECT ${columns} FROM current x JOIN history h ON h.id = x.history_id WHERE ${where} ORDER BY x.key LIMIT :limit`,
+  );
+  const count = perSpan((where) => `SELECT count(*) FROM current x WHERE ${where}`);
+  const keys = perSpan((where) => `SELECT x.key FROM current x WHERE ${where} ORDER BY x.key`);
+  const past = (where: string) => where.replaceAll("x.", "h.");
+  const listAt = perSpan(
+    (where) =>
+      `SELECT ${columns} FROM history h WHERE ${past(where)} AND h.revision <= :at AND ${visible} ORDER BY h.key LIMIT :limit`,
+  );
+  const countAt = perSpan(
+    (where) => `SELECT count(*) FROM history h WHERE ${past(where)} AND h.revision <= :at AND ${visible}`,
+  );
+  // Spans are walked in order of change; the unary plus keeps the planner from sorting a key range instead.
+  const changes = perSpan((where) =>
+    where === "x.key = :key"
+      ? `SELECT ${columns} FROM history h WHERE h.key = :key AND h.revision BETWEEN :at AND :to ORDER BY h.revision, h.id LIMIT :limit`
+      : `SELECT ${columns} FROM history h WHERE h.revision BETWEEN :at AND :to AND ${where.replaceAll("x.", "+h.")} ORDER BY h.revision, h.id LIMIT :limit`,
+  );
+  const find = db
+    .prepare(`SELECT ${columns} FROM current x JOIN history h ON h.id = x.history_id WHERE x.key = ?`)
+    .raw();
+  const previous = db
+    .prepare(
+      `SELECT ${columns} FROM history h WHERE h.key = ? AND h.revision < ? ORDER BY h.revision DESC, h.id DESC LIMIT 1`,
+    )
+    .raw();
+  const exactLease = db.prepare("SELECT lease FROM history WHERE id = ?").pluck().safeIntegers();
+
+  // Lease ids may use all 64 bits, which a JavaScript number cannot hold; those few are read again exactly.
+  const leaseOf = (row: Row): bigint => {
+    if (row[5] === 0) return 0n;
+    return Number.isSafeInteger(row[5]) ? BigInt(row[5]) : (exactLease.get(row[0]) as bigint);
+  };
+  const toKeyValue = (row: Row): KeyValue => ({
+    key: row[1],
+    modRevision: row[2],
+    createRevision: row[3],
+    version: row[4],
+    lease: leaseOf(row),
+    value: row[6] ?? noBytes,
+  });
+  const parameters = (span: KeySpan, more: Record<string, number>) =>
+    span.kind === "interval" ? { key: span.key, end: span.end, ...more } : { key: span.key, ...more };
+  const readChanges = (span: KeySpan, at: number, to: number, limit: number): Row[] =>
+    changes[span.kind].all(parameters(span, { at, to, limit })) as Row[];
+  const toChange = (row: Row): Change => ({ type: row[4] === 0 ? 1 : 0, kv: toKeyValue(row) });
+
+  return {
+    find(key) {
+      const row = find.get(key) as Row | undefined;
+      return row && toKeyValue(row);
+    },
+    list: (span, limit) => (list[span.kind].all(parameters(span, { limit })) as Row[]).map(toKeyValue),
+    count: (span) => (count[span.kind].get(parameters(span, {})) as [number])[0],
+    keys: (span) => (keys[span.kind].all(parameters(span, {})) as [Uint8Array][]).map((row) => row[0]),
+    listAt: (span, at, limit) => (listAt[span.kind].all(parameters(span, { at, limit })) as Row[]).map(toKeyValue),
+    countAt: (span, at) => (countAt[span.kind].get(parameters(span, { at })) as [number])[0],
+    previous(key, revision) {
+      const row = previous.get(key, revision) as Row | undefined;
+      return row && row[4] > 0 ? toKeyValue(row) : undefined;
+    },
+    changes(span, from, limit) {
+      const rows = readChanges(span, from, Number.MAX_SAFE_INTEGER, limit);
+      if (rows.length < limit) return { changes: rows.map(toChange), more: false };
+      // A revision must not be torn: drop the last, or, if it is the only one, read it to its end.
+      const last = rows.at(-1)?.[2] ?? from;
+      if (rows[0]?.[2] === last) {
+        return { changes: readChanges(span, last, last, -1).map(toChange), more: true };
+      }
+      return { changes: rows.filter((row) => row[2] !== last).map(toChange), more: true };
+    },
+  };
+}

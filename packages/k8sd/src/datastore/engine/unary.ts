@@ -1,0 +1,23 @@
+import type { MessageFns, ResponseHeader } from "../gen/etcd.ts";
+import type { UnaryMethod } from "./grpc-server.ts";
+
+/** The header of an answer; without a revision it names the newest. */
+export type Headers = (revision?: number) => ResponseHeader;
+
+/** Ties one call's messages to its handler, which may answer at once or later. */
+export function unary<Request, Response>(
+  request: MessageFns<Request>,
+  response: MessageFns<Response>,
+  handle: (request: Request, size: number) => Response | Promise<Response>,
+): UnaryMethod {
+  const encoded = (answer: Response) => (writer: Parameters<typeof response.encode>[1]) => {
+    response.encode(answer, writer);
+  };
+  return {
+    kind: "unary",
+    serve(message) {
+      const answer = handle(request.decode(message), message.length);
+      return answer instanceof Promise ? answer.then(encoded) : encoded(answer);
+    },
+  };
+}

@@ -1,0 +1,84 @@
+import { type Event, WatchRequest, WatchResponse } from "../gen/etcd.ts";
+import type { Method } from "./grpc-server.ts";
+import { maxRequestBytes } from "./kv-service.ts";
+import type { Headers } from "./unary.ts";
+import type { WatchHub } from "./watch-hub.ts";
+
+/** A response beyond this is cut into fragments for the watches that can take them. */
+const fragmentBytes = maxRequestBytes + 512 * 1024;
+
+export function watchMethods(hub: WatchHub, headers: Headers): [string, Method][] {
+  return [
+    [
+      "/etcdserverpb.Watch/Watch",
+      {
+        kind: "stream",
+        serve(call) {
+          const write = (response: WatchResponse) =>
+            call.send((writer) => {
+              WatchResponse.encode(response, writer);
+            });
+          const stream = hub.open(({ revision, ...rest }) => {
+            const response: WatchResponse = {
+              created: false,
+              canceled: false,
+              compactRevision: 0,
+              cancelReason: "",
+              events: [],
+              ...rest,
+              fragment: false,
+              header: headers(revision),
+            };
+            return rest.fragment ? fragments(response).map(write).every(Boolean) : write(response);
+          });
+          return {
+            message(bytes) {
+              const request = WatchRequest.decode(bytes).requestUnion;
+              switch (request?.$case) {
+                case "createRequest":
+                  return stream.create(request.value);
+                case "cancelRequest":
+                  return stream.cancel(request.value.watchId);
+                case "progressRequest":
+                  return stream.progress();
+                case undefined:
+                  return;
+              }
+            },
+            ended() {
+              stream.close();
+              call.end();
+            },
+            drained: () => stream.drained(),
+            closed: () => stream.close(),
+          };
+        },
+      },
+    ],
+  ];
+}
+
+/** All but the last are marked as fragments of one response. */
+function fragments(response: WatchResponse): WatchResponse[] {
+  const parts: WatchResponse[] = [];
+  let part: Event[] = [];
+  let bytes = 0;
+  for (const event of response.events) {
+    const size = eventBytes(event);
+    if (part.length > 0 && bytes + size > fragmentBytes) {
+      parts.push({ ...response, events: part, fragment: true });
+      part = [];
+      bytes = 0;
+    }
+    part.push(event);
+    bytes += size;
+  }
+  return [...parts, { ...response, events: part }];
+}
+
+/** An upper bound: the bytes it carries, and room for the numbers. */
+function eventBytes({ kv, prevKv }: Event): number {
+  const numbers = 64;
+  const size = (side: Event["kv"]) => (side ? side.key.length + side.value.length + numbers : 0);
+  return size(kv) + size(prevKv);
+}
