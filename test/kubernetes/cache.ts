@@ -35,7 +35,7 @@ export interface Cache {
   prune(): Promise<void>;
 }
 
-export type EntryKind = "parts" | "components";
+type EntryKind = "parts" | "components";
 
 export interface CacheOptions {
   readonly directory: string;

@@ -37,7 +37,7 @@ export interface Components {
   readonly programs: readonly ObtainedProgram[];
 }
 
-export interface ObtainedProgram extends Obtained {
+interface ObtainedProgram extends Obtained {
   readonly name: string;
   /** folder, release, debian or go. */
   readonly source: string;
@@ -58,9 +58,8 @@ const repository = join(import.meta.dirname, "..", "..");
 
 /** Has every upstream program, the host layer and the images at hand, from the first source that works for each. */
 export async function ensureComponents(options: EnsureOptions): Promise<Components> {
-  // One failure does not stop the others: what they get is cached, and all that is missing is told at once.
   const signal = options.signal ?? new AbortController().signal;
-  const folder = options.from ?? process.env.K8SD_COMPONENTS_DIR;
+  const folder = options.from ?? (process.env.K8SD_COMPONENTS_DIR || undefined);
   if (folder !== undefined) await checkFolder(folder);
   const cache = createCache({
     directory: options.cache ?? cacheDirectory(process.env),
@@ -92,6 +91,7 @@ export async function ensureComponents(options: EnsureOptions): Promise<Componen
   return describe(cache.path("components", rootName), records);
 
   async function make(wanted: readonly Part[], name: string): Promise<readonly PartRecord[]> {
+    // One failure does not stop the others: what they get is cached, and all that is missing is told at once.
     const results = await Promise.allSettled(wanted.map((part) => obtainPart(part)));
     signal.throwIfAborted();
     const failures = results.flatMap((each) => (each.status === "rejected" ? [each.reason as unknown] : []));

@@ -4,7 +4,7 @@ import { parse } from "yaml";
 
 export type SourceName = "release" | "debian" | "go";
 
-export interface Release {
+interface Release {
   readonly version: string;
   readonly url: string;
   readonly checksum: string;
@@ -12,7 +12,7 @@ export interface Release {
   readonly archivePath?: string;
 }
 
-export interface DebianPackages {
+interface DebianPackages {
   readonly suites: readonly string[];
   readonly packages: readonly string[];
   readonly minimum: string;

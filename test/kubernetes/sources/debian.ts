@@ -4,14 +4,14 @@ import { AppError, errorText } from "@k8sd/k8sd/lib/app-error.ts";
 import type { DebianArchive } from "../manifest.ts";
 import type { RunCommand } from "../run-command.ts";
 
-export interface DebianOptions {
+interface DebianOptions {
   readonly archive: DebianArchive;
   /** Lists, caches and downloads go below it; nothing is installed and the machine's own lists are not touched. */
   readonly directory: string;
   readonly signal: AbortSignal;
 }
 
-export interface PackageWish {
+interface PackageWish {
   readonly suites: readonly string[];
   /** All are unpacked; the version of the first one decides whether a suite will do. */
   readonly packages: readonly string[];
@@ -19,7 +19,7 @@ export interface PackageWish {
   readonly below?: string;
 }
 
-export interface UnpackedPackages {
+interface UnpackedPackages {
   readonly suite: string;
   /** Version of the first package. */
   readonly version: string;

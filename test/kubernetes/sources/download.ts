@@ -10,9 +10,9 @@ export interface DownloadOptions {
   readonly stallMs: number;
 }
 
-export const defaultDownloadOptions: DownloadOptions = { answerMs: 5_000, stallMs: 20_000 };
+const defaultDownloadOptions: DownloadOptions = { answerMs: 5_000, stallMs: 20_000 };
 
-export interface Download {
+interface Download {
   readonly url: string;
   /** SHA-256 in hex. */
   readonly sha256: string;

@@ -15,7 +15,7 @@ export interface GoBuildOptions {
 /** Measured: 1.3 GB of modules, 3.5 GB of compiled packages, and what the linker writes. */
 export const goBuildBytes = 6 * 1024 ** 3;
 
-/** 5 minutes on two cores; slow or shared machines and module downloads get their time. */
+/** 15 minutes of processor time on two cores; slow or shared machines and module downloads get their time. */
 const buildDeadlineMs = 40 * 60_000;
 const shortDeadlineMs = 30_000;
 const heartbeatMs = 20_000;
