@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { readdir, readFile, rename, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, errorText } from "@k8sd/k8sd/lib/app-error.ts";
@@ -212,7 +213,7 @@ async function sourceTexts(directory: string): Promise<readonly (readonly [strin
 
 /** `current` is for people and scripts: the programs that the last run had at hand. */
 async function pointCurrentAt(cache: Cache, rootName: string): Promise<void> {
-  const temporary = join(cache.directory, `current.${process.pid}`);
+  const temporary = join(cache.directory, `current.${randomUUID()}`);
   await symlink(join("components", rootName), temporary);
   await rename(temporary, join(cache.directory, "current"));
 }

@@ -46,6 +46,20 @@ describe("ensureComponents", () => {
     ]);
   });
 
+  it("does its work once when it is called twice at once", async () => {
+    await using directory = await temporaryDirectory();
+    const from = join(directory.path, "folder");
+    await fillFolder(from);
+    const made: string[] = [];
+    const report = (line: string): void => {
+      if (line.includes(" from folder ")) made.push(line.slice(0, line.indexOf(":")));
+    };
+    const options = { from, cache: join(directory.path, "cache"), report };
+    const [first, second] = await Promise.all([ensureComponents(options), ensureComponents(options)]);
+    expect(second).toEqual(first);
+    expect(new Set(made).size).toBe(made.length);
+  });
+
   it("adds an optional program for those who ask for it", async () => {
     await using directory = await temporaryDirectory();
     const from = join(directory.path, "folder");
