@@ -17,7 +17,7 @@ interface Hierarchy {
 }
 
 /** True where the machine has cgroup v2 alone; false where v1 controllers are mounted, with or without a v2 tree beside them. */
-export function isPureV2(mountinfo: string = readFileSync("/proc/self/mountinfo", "utf8")): boolean {
+function isPureV2(mountinfo: string = readFileSync("/proc/self/mountinfo", "utf8")): boolean {
   return hierarchies(mountinfo).every((each) => each.controllers === "cgroup2");
 }
 
@@ -108,7 +108,10 @@ export async function setFrozen(cgroups: readonly HostCgroup[], frozen: boolean)
   await until(isDone, { what: "the freezer", timeoutMs: 10_000, everyMs: 2 });
 }
 
-/** Removes the directories, the deepest first. The kernel lets go of a cgroup a moment after its last process is gone. */
+/**
+ * Removes the directories, and kills what still runs in them: a host given up while it boots has no known first
+ * process yet. The kernel lets go of a cgroup a moment after its last process is gone.
+ */
 export async function removeCgroups(cgroups: readonly HostCgroup[]): Promise<void> {
   for (const { dir } of cgroups) {
     const isGone = () => {
@@ -126,8 +129,20 @@ export async function removeCgroups(cgroups: readonly HostCgroup[]): Promise<voi
 
 function removeTree(dir: string): void {
   if (!existsSync(dir)) return;
+  for (const line of readFileSync(join(dir, "cgroup.procs"), "utf8").split("\n")) {
+    const pid = Number(line);
+    if (pid > 0) killIfThere(pid); // a process outside this one's process namespace shows as 0
+  }
   for (const entry of readdirSync(dir, { withFileTypes: true })) {
     if (entry.isDirectory()) removeTree(join(dir, entry.name));
   }
   rmdirSync(dir);
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }

@@ -14,7 +14,7 @@ export interface ExecOptions {
 }
 
 /** Long enough for the slowest single command of a scenario, short enough that a hang is seen within the test's own limit. */
-export const defaultTimeoutMs = 120_000;
+const defaultTimeoutMs = 120_000;
 
 const maxOutputBytes = 32 * 1024 * 1024;
 

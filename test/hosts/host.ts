@@ -15,7 +15,6 @@ import {
   listStates,
   readRecord,
   removeStateDir,
-  type State,
   type StateRecord,
   thisProcess,
   writeRecord,
@@ -30,6 +29,11 @@ export async function createHost(options: HostOptions = {}): Promise<Host> {
   const usrLayers = options.usrLayers ?? [];
   const binds = options.binds ?? [];
   checkPaths(usrLayers, binds);
+  if (options.persistent && options.network !== undefined && !readRecord(options.network.dir)?.persistent) {
+    throw new Error(
+      "cannot create a persistent host on a network that is not: create the network with `persistent: true`",
+    );
+  }
   await sweep();
   const name = options.name ?? "host";
   const persistent = options.persistent ?? false;
@@ -122,13 +126,24 @@ async function networkOf(host: HostRecord): Promise<Network | undefined> {
   return record?.kind === "network" ? openNetwork(host.networkDir, record, "never") : undefined;
 }
 
-/** Removes what processes that are gone left behind. Says what it removed. */
+/** Removes what processes that are gone left behind, and says what it removed. What resists is told and left. */
 export async function sweep(isUnwanted: (record: StateRecord) => boolean = isStale): Promise<string[]> {
+  const removed: string[] = [];
+  const remove = async (what: string, removal: () => Promise<void>) => {
+    try {
+      await removal();
+      removed.push(what);
+    } catch (error) {
+      console.error(`cannot remove ${what}:`, error);
+    }
+  };
   const unwanted = listStates().filter(({ record }) => isUnwanted(record));
-  for (const { dir, record } of unwanted.filter(isHostState)) await destroyHost(dir, record, await networkOf(record));
-  for (const { dir, record } of unwanted)
-    if (record.kind === "network" && existsSync(dir)) await destroyNetwork(dir, record);
-  const abandoned = listAbandonedDirs();
-  for (const dir of abandoned) await removeStateDir(dir);
-  return [...unwanted.map((state: State) => `${state.record.kind} ${state.record.name}`), ...abandoned];
+  for (const { dir, record } of unwanted.filter(isHostState)) {
+    await remove(`host ${record.name}`, async () => destroyHost(dir, record, await networkOf(record)));
+  }
+  for (const { dir, record } of unwanted) {
+    if (record.kind === "network") await remove(`network ${record.name}`, () => destroyNetwork(dir, record));
+  }
+  for (const dir of listAbandonedDirs()) await remove(dir, () => removeStateDir(dir));
+  return removed;
 }

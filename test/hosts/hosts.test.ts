@@ -7,6 +7,7 @@ import { hostsUnavailable } from "./available.ts";
 import { killGroup } from "./exec.ts";
 import { createHost } from "./host.ts";
 import { createNetwork } from "./network.ts";
+import { listStates } from "./record.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -155,10 +156,16 @@ describe.skipIf(reason !== undefined)("a host", () => {
     expect(new Set(hosts.map((host) => host.address)).size).toBe(5);
   });
 
+  it.each([1, 60, 120, 200])("can be given up while it boots, after %i ms", async (ms) => {
+    await expect(createHost({ name: "given-up", signal: AbortSignal.timeout(ms) })).rejects.toThrow(/given-up|aborted/);
+    expect(listStates().filter(({ record }) => record.name.startsWith("given-up"))).toEqual([]);
+  });
+
   it("says why it did not boot, and leaves nothing", async () => {
     const binds = [{ from: "/etc/hostname", to: "/usr/cannot/be/made" }];
     await expect(createHost({ name: "broken", binds })).rejects.toThrow(
       /cannot boot host broken[\s\S]*Read-only file system/,
     );
+    expect(listStates().filter(({ record }) => record.name.startsWith("broken"))).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { addressAt, gatewayOf, indexOf, parseSubnet, releaseIndex, reserveIndex } from "./addresses.ts";
 import { killHelpers, startDelay, stopDelay } from "./delays.ts";
@@ -153,6 +153,11 @@ async function plug(
   netns: string,
 ): Promise<void> {
   const subnet = parseSubnet(record.ipv4Subnet);
+  // After a restart of the machine a persistent network is but its record.
+  if (!existsSync(`/run/netns/${record.netns}`)) {
+    await makeSwitch(record);
+    rmSync(join(dir, "faults.json"), { force: true });
+  }
   // The kernel takes the ends of a namespace that is gone away in its own time; a reboot may be faster.
   await tryExec("ip", ["-n", record.netns, "link", "del", port]);
   // A machine keeps its hardware address over a reboot, so the others still know it.

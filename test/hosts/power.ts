@@ -1,8 +1,8 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, copyFileSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeCgroups, removeCgroups, setFrozen } from "./cgroups.ts";
-import { exec, tryExec } from "./exec.ts";
+import { exec, killGroup, tryExec } from "./exec.ts";
 import type { Network } from "./network.ts";
 import { type HostRecord, isAlive, livingProcess, type ProcessId } from "./record.ts";
 import { until } from "./until.ts";
@@ -30,11 +30,16 @@ export async function bootHost(dir: string, record: HostRecord, network: Network
     makeCgroups(record.cgroups, record.memoryMaxBytes),
     exec("ip", ["netns", "add", record.netns]).then(() => network.plug(network.at(record.address), record.netns)),
   ]);
-  startInit(dir, record);
-  await waitUntilUp(dir, record, signal);
+  const init = startInit(dir, record);
+  try {
+    await waitUntilUp(dir, record, signal);
+  } catch (error) {
+    killGroup(init); // takes its child with it, however far the boot came
+    throw error;
+  }
 }
 
-function startInit(dir: string, record: HostRecord): void {
+function startInit(dir: string, record: HostRecord): ChildProcess {
   const log = openSync(join(dir, "boot.log"), "w");
   const script = join(import.meta.dirname, "boot.sh");
   const init = record.systemd ? "systemd" : "sleep";
@@ -43,6 +48,7 @@ function startInit(dir: string, record: HostRecord): void {
   child.once("error", () => {}); // seen by waitUntilUp, which finds no first process
   closeSync(log);
   child.unref();
+  return child;
 }
 
 async function waitUntilUp(dir: string, record: HostRecord, signal: AbortSignal | undefined): Promise<void> {

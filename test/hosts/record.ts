@@ -95,7 +95,7 @@ export function thisProcess(): ProcessId {
 }
 
 /** The same for all hosts of this process, different for every other one; short enough to be part of names. */
-export function runId(persistent: boolean): string {
+function runId(persistent: boolean): string {
   if (persistent) return persistentRun;
   const { pid, started } = thisProcess();
   return `${pid.toString(36)}-${Number(started).toString(36)}`;
@@ -116,7 +116,12 @@ export function claimStateDir(name: string, persistent: boolean): { dir: string;
       mkdirSync(dir);
       return { dir, label: `${place}.${run}.${unique}` };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT" && attempt < 100) {
+        mkdirSync(join(baseDir(), run), { recursive: true }); // the run's last host went at this very moment
+        continue;
+      }
+      if (code !== "EEXIST") throw error;
       if (persistent) throw new Error(`cannot create ${name}: it exists; find it with findHost, or stop it first`);
     }
   }

@@ -77,7 +77,7 @@ function isNoise(kind: string, thing: string): boolean {
 }
 
 /** What there is now and was not there before, and what is gone: `+ file /etc/x f`, `- unit y.service enabled`. */
-export function compareSnapshots(before: HostSnapshot, after: HostSnapshot): string[] {
+function compareSnapshots(before: HostSnapshot, after: HostSnapshot): string[] {
   return [...new Set([...Object.keys(before), ...Object.keys(after)])].sort().flatMap((kind) => {
     const was = new Set(before[kind]);
     const is = new Set(after[kind]);

@@ -7,7 +7,16 @@ import { hostsUnavailable } from "./available.ts";
 import { exec, killGroup, start, tryExec } from "./exec.ts";
 import { createHost, findHost, sweep } from "./host.ts";
 import { initOf } from "./power.ts";
-import { baseDir, type HostRecord, isAlive, isHostState, listStates, type State } from "./record.ts";
+import {
+  baseDir,
+  type HostRecord,
+  isAlive,
+  isHostState,
+  listStates,
+  type NetworkRecord,
+  readRecord,
+  type State,
+} from "./record.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -97,6 +106,7 @@ describe.skipIf(reason !== undefined)("hosts that nobody removed", () => {
     await host?.cutPower();
     const again = await findHost("lasting");
     expect(again?.isOn).toBe(false);
+    await exec("ip", ["netns", "del", (readRecord(again?.network.dir ?? "") as NetworkRecord).netns]); // as a restart of the machine does
     await again?.boot();
     expect((await again?.run("hostname"))?.stdout).toBe("lasting\n");
     await expect(createHost({ name: "lasting", persistent: true })).rejects.toThrow(/it exists/);
