@@ -83,7 +83,7 @@ function createReader(document: Document.Parsed, lines: LineCounter) {
       if (key === undefined) throw invalid(`a key must be a word${lineOf(keyNode as Node)}`, path, "Correct the YAML.");
       if (key === "<<") {
         const merged = read(valueNode as Node, schema, path, depth + 1);
-        for (const [name, value] of Object.entries(merged as object)) inherited.set(name, value);
+        for (const [name, value] of Object.entries((merged ?? {}) as object)) inherited.set(name, value);
         continue;
       }
       const here = path === "" ? key : `${path}.${key}`;
