@@ -1,5 +1,6 @@
 import { pkiFiles } from "./certificates.ts";
 import type { ComponentSpec, NodeView } from "./component.ts";
+import { volumePluginDir } from "./kubelet-config.ts";
 import { whenHealthy } from "./probe.ts";
 import { componentService } from "./service.ts";
 
@@ -16,6 +17,8 @@ function render(node: NodeView) {
       "--authorization-kubeconfig": paths.kubeconfig.controller,
       "--cloud-provider": node.kubelet.cloudProvider,
       ...signingArguments(node),
+      // Where kubelet looks for them too; the default lies below /usr, which is read-only on many hosts.
+      "--flex-volume-plugin-dir": volumePluginDir(paths),
       "--kubeconfig": paths.kubeconfig.controller,
       "--leader-elect-lease-duration": "30s",
       "--leader-elect-renew-deadline": "15s",

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
+import type { Paths } from "../host/paths.ts";
 import { AppError } from "../lib/app-error.ts";
 import { cipherSuites, pkiFiles } from "./certificates.ts";
 import type { NodeView } from "./component.ts";
@@ -53,14 +54,17 @@ export function renderKubeletConfig(node: NodeView): string {
     tlsCertFile: pki.kubelet.crt,
     tlsCipherSuites: [...cipherSuites],
     tlsPrivateKeyFile: pki.kubelet.key,
-    // Kubelet's default lies below /usr, which is read-only on many hosts.
-    volumePluginDir: join(paths.kubeletRoot, "volume-plugins"),
+    volumePluginDir: volumePluginDir(paths),
   };
   for (const [flag, value] of Object.entries(node.extraArgs.kubelet ?? {})) {
     const field = fieldOfFlag[flag];
     if (value === null && field !== undefined) delete fields[field];
   }
   return stringify({ apiVersion: "kubelet.config.k8s.io/v1beta1", kind: "KubeletConfiguration", ...nest(fields) });
+}
+
+export function volumePluginDir(paths: Pick<Paths, "kubeletRoot">): string {
+  return join(paths.kubeletRoot, "volume-plugins");
 }
 
 /** `{"a.b": 1}` → `{a: {b: 1}}`; undefined values are left out. */

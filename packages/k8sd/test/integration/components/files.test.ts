@@ -1,37 +1,11 @@
-import { access, chmod, lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from "node:fs/promises";
+import { access, lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { applyFiles } from "../../../src/components/apply.ts";
 import { inspectMachine } from "../../../src/components/machine.ts";
 import { cniPluginNames, installCniPlugins } from "../../../src/components/network/cni-plugins.ts";
 import { temporaryNode } from "./support.ts";
 
 const signal = AbortSignal.timeout(30_000);
-
-describe("files", () => {
-  test("are written once, and again when content or mode is not as wanted", async () => {
-    await using node = await temporaryNode();
-    const file = { path: join(node.base, "a/b.conf"), content: "x", mode: 0o600 };
-    expect(await applyFiles([file], signal)).toBe("changed");
-    expect(await applyFiles([file], signal)).toBe("unchanged");
-
-    await writeFile(file.path, "edited");
-    expect(await applyFiles([file], signal)).toBe("changed");
-    await chmod(file.path, 0o644);
-    expect(await applyFiles([file], signal)).toBe("changed");
-    expect(await readFile(file.path, "utf8")).toBe("x");
-    expect((await stat(file.path)).mode & 0o777).toBe(0o600);
-  });
-
-  test("replace a link instead of writing through it", async () => {
-    await using node = await temporaryNode();
-    const elsewhere = join(node.base, "elsewhere");
-    await writeFile(elsewhere, "foreign");
-    await symlink(elsewhere, join(node.base, "link"));
-    await applyFiles([{ path: join(node.base, "link"), content: "x", mode: 0o600 }], signal);
-    expect(await readFile(elsewhere, "utf8")).toBe("foreign");
-  });
-});
 
 describe("network plugins", () => {
   test("from one program: a copy that only root can run, and a link for each name", async () => {

@@ -145,6 +145,7 @@ describe("kube-controller-manager", () => {
   const plain = {
     "--authentication-kubeconfig": "/etc/kubernetes/controller.conf",
     "--authorization-kubeconfig": "/etc/kubernetes/controller.conf",
+    "--flex-volume-plugin-dir": "/var/lib/kubelet/volume-plugins",
     "--kubeconfig": "/etc/kubernetes/controller.conf",
     "--leader-elect-lease-duration": "30s",
     "--leader-elect-renew-deadline": "15s",
