@@ -1,0 +1,73 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { build } from "rolldown";
+import { afterAll, beforeAll } from "vitest";
+
+export interface CliOptions {
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdin?: string;
+  readonly entry?: "main" | "test";
+}
+
+export interface CliResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunningCli {
+  readonly process: ChildProcessByStdio<Writable, Readable, Readable>;
+  /** What it has written to stderr so far. */
+  stderr(): string;
+  readonly result: Promise<CliResult>;
+}
+
+const bundles = mkdtempSync(join(tmpdir(), "k8s-cli-bundle-"));
+
+/** Bundled as it is shipped: so the bundle is what is tested, and fifty processes start in half of the time. */
+beforeAll(async () => {
+  const bundle = (name: string, input: string) =>
+    build({
+      input: fileURLToPath(new URL(input, import.meta.url)),
+      platform: "node",
+      resolve: { conditionNames: ["source", "node", "import"] },
+      output: { file: join(bundles, `${name}.mjs`), format: "esm", minify: true, codeSplitting: false },
+      logLevel: "warn",
+    });
+  await Promise.all([bundle("main", "../../src/main.ts"), bundle("test", "./cli-entry.ts")]);
+});
+
+afterAll(() => rm(bundles, { recursive: true, force: true }));
+
+/** The program's file. */
+export const mainBundle = join(bundles, "main.mjs");
+
+/** Starts the real program: sockets, signals and exit codes are the operating system's. */
+export function startCli(options: CliOptions): RunningCli {
+  const child = spawn(process.execPath, [join(bundles, `${options.entry ?? "test"}.mjs`), ...options.args], {
+    env: { PATH: process.env.PATH, ...options.env },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  // A program that has ended reads no more.
+  child.stdin.on("error", () => {});
+  child.stdin.end(options.stdin ?? "");
+  const result = new Promise<CliResult>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+  });
+  return { process: child, stderr: () => stderr, result };
+}
