@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
-import { cp, lstat, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { copyFileSync, existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { exec } from "./exec.ts";
 
 export interface SkeletonOptions {
   readonly name: string;
@@ -45,24 +45,24 @@ export async function writeSkeleton(root: string, options: SkeletonOptions): Pro
     "var/lib",
     "var/log/journal",
   ]) {
-    await mkdir(join(root, dir), { recursive: true });
+    mkdirSync(join(root, dir), { recursive: true });
   }
   for (const dir of ["run", "proc", "sys", "dev", "root", "home", "opt", "mnt", "srv"]) {
-    await mkdir(join(root, dir), { recursive: true });
+    mkdirSync(join(root, dir), { recursive: true });
   }
-  for (const dir of ["tmp", "var/tmp"]) await mkdir(join(root, dir), { recursive: true, mode: 0o1777 });
-  await symlink("/run", join(root, "var/run"));
+  for (const dir of ["tmp", "var/tmp"]) mkdirSync(join(root, dir), { recursive: true, mode: 0o1777 });
+  symlinkSync("/run", join(root, "var/run"));
   for (const link of ["bin", "sbin", "lib", "lib32", "lib64", "libx32"]) {
-    if ((await lstat(`/${link}`).catch(() => undefined))?.isSymbolicLink())
-      await symlink(`usr/${link}`, join(root, link));
+    if (lstatSync(`/${link}`, { throwIfNoEntry: false })?.isSymbolicLink())
+      symlinkSync(`usr/${link}`, join(root, link));
   }
   await writeEtc(join(root, "etc"), options);
-  if (options.systemd) await writeSystemdSettings(join(root, "etc/systemd"));
+  if (options.systemd) writeSystemdSettings(join(root, "etc/systemd"));
 }
 
 async function writeEtc(etc: string, { name, addresses }: SkeletonOptions): Promise<void> {
-  await symlink("../usr/lib/os-release", join(etc, "os-release"));
-  for (const each of [
+  symlinkSync("../usr/lib/os-release", join(etc, "os-release"));
+  const copied = [
     "ld.so.cache",
     "ld.so.conf",
     "ld.so.conf.d",
@@ -70,39 +70,41 @@ async function writeEtc(etc: string, { name, addresses }: SkeletonOptions): Prom
     "services",
     "protocols",
     "alternatives",
-    "ssl/openssl.cnf",
-  ]) {
-    if (existsSync(join("/etc", each)))
-      await cp(join("/etc", each), join(etc, each), { recursive: true, verbatimSymlinks: true });
+  ];
+  const present = copied.map((each) => join("/etc", each)).filter((each) => existsSync(each));
+  await exec("cp", ["-a", ...present, etc]);
+  if (existsSync("/etc/ssl/openssl.cnf")) {
+    mkdirSync(join(etc, "ssl"));
+    copyFileSync("/etc/ssl/openssl.cnf", join(etc, "ssl/openssl.cnf"));
   }
   // The system's users alone: no person of the machine, and nobody's password.
-  await writeFile(join(etc, "passwd"), await systemEntries("/etc/passwd"));
-  await writeFile(join(etc, "group"), await systemEntries("/etc/group"));
-  await writeFile(join(etc, "shadow"), "root:*:19000::::::\n", { mode: 0o640 });
-  await writeFile(join(etc, "hostname"), `${name}\n`);
+  writeFileSync(join(etc, "passwd"), systemEntries("/etc/passwd"));
+  writeFileSync(join(etc, "group"), systemEntries("/etc/group"));
+  writeFileSync(join(etc, "shadow"), "root:*:19000::::::\n", { mode: 0o640 });
+  writeFileSync(join(etc, "hostname"), `${name}\n`);
   const hosts = [
     "127.0.0.1 localhost",
     "::1 localhost ip6-localhost",
     ...addresses.map((address) => `${address} ${name}`),
   ];
-  await writeFile(join(etc, "hosts"), `${hosts.join("\n")}\n`);
-  await writeFile(join(etc, "machine-id"), `${randomBytes(16).toString("hex")}\n`, { mode: 0o444 });
-  await writeFile(join(etc, "resolv.conf"), ""); // the kubelet wants it to be there
+  writeFileSync(join(etc, "hosts"), `${hosts.join("\n")}\n`);
+  writeFileSync(join(etc, "machine-id"), `${randomBytes(16).toString("hex")}\n`, { mode: 0o444 });
+  writeFileSync(join(etc, "resolv.conf"), ""); // the kubelet wants it to be there
 }
 
-async function systemEntries(file: string): Promise<string> {
-  const lines = (await readFile(file, "utf8")).trim().split("\n");
+function systemEntries(file: string): string {
+  const lines = readFileSync(file, "utf8").trim().split("\n");
   const isSystem = (id: number) => id < 1000 || id === 65534;
   return `${lines.filter((line) => isSystem(Number(line.split(":")[2]))).join("\n")}\n`;
 }
 
-async function writeSystemdSettings(dir: string): Promise<void> {
-  for (const unit of maskedUnits) await symlink("/dev/null", join(dir, "system", unit));
-  await symlink("/usr/lib/systemd/system/multi-user.target", join(dir, "system/default.target"));
-  await writeFile(
+function writeSystemdSettings(dir: string): void {
+  for (const unit of maskedUnits) symlinkSync("/dev/null", join(dir, "system", unit));
+  symlinkSync("/usr/lib/systemd/system/multi-user.target", join(dir, "system/default.target"));
+  writeFileSync(
     join(dir, "journald.conf.d/host.conf"),
     "[Journal]\nReadKMsg=no\nAudit=no\nStorage=persistent\nRateLimitBurst=0\nSystemMaxUse=256M\n",
   );
   // A stuck service must not hold up the end of a test for the usual 90 seconds.
-  await writeFile(join(dir, "system.conf.d/host.conf"), "[Manager]\nDefaultTimeoutStopSec=10s\n");
+  writeFileSync(join(dir, "system.conf.d/host.conf"), "[Manager]\nDefaultTimeoutStopSec=10s\n");
 }
