@@ -1,3 +1,5 @@
+import { orAborted } from "./wait.ts";
+
 /** Runs what is given under one key one after the other, in the order of the calls; different keys run side by side. */
 export interface Exclusive {
   /** A caller whose signal ends while it waits leaves the queue without running. */
@@ -14,7 +16,7 @@ export function createExclusive(): Exclusive {
       const tail = before.then(() => done);
       tails.set(key, tail);
       try {
-        await unlessAborted(before, signal);
+        await orAborted(before, signal);
         return await work();
       } finally {
         finish();
@@ -22,15 +24,4 @@ export function createExclusive(): Exclusive {
       }
     },
   };
-}
-
-async function unlessAborted(turn: Promise<void>, signal: AbortSignal): Promise<void> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await Promise.race([turn, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
 }
