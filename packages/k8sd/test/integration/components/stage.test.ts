@@ -78,6 +78,17 @@ describe("the staged tree", () => {
     });
   });
 
+  test.each([
+    ["its own variables count", (snap: string) => ({ SNAP: snap, SNAP_COMMON: "/common" }), "/common"],
+    ["a state directory alone counts", () => ({ SNAP_COMMON: "/common" }), "/common"],
+    ["those of another snap do not", () => ({ SNAP: "/snap/editor/1", SNAP_COMMON: "/other" }), "/var/snap/k8s/common"],
+  ])("%s", async (_case, variables, common) => {
+    await stageSnap({ out, repository });
+    const env = { PATH: "/usr/bin:/bin", ...variables(out) };
+    const { stdout } = await execa(join(out, "bin/k8sd"), { extendEnv: false, env });
+    expect(JSON.parse(stdout)).toMatchObject({ name: "k8sd/dist/k8sd.js", snap: out, common });
+  });
+
   test("is left alone by a second run, and follows what changed", async () => {
     const first = await stageSnap({ out, components, repository });
     expect(first).toMatchObject({ changed: first.files, removed: 0 });
