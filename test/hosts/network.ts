@@ -20,7 +20,7 @@ export interface NetworkOptions {
   readonly keep?: Keep;
 }
 
-export interface PortAddress {
+interface PortAddress {
   readonly port: string;
   readonly ipv4: string;
   readonly ipv6: string | undefined;
