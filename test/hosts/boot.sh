@@ -121,7 +121,7 @@ umount -l /.machine
 rmdir /.machine
 mount --make-rshared / # containers' mounts and the kubelet's need it
 
-# Some variables are for systemd alone: `container` keeps it from touching what is the machine's.
+# `container` tells systemd that the hardware is not its own.
 case $init in
   systemd)
     exec env -i container=k8sd-host PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin HOME=/root TERM=dumb \
