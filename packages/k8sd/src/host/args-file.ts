@@ -1,6 +1,4 @@
-import { readFile } from "node:fs/promises";
-
-import { AppError, isMissingFile } from "../lib/app-error.ts";
+import { AppError } from "../lib/app-error.ts";
 
 /**
  * Argument files: one `--flag="value"` per line, sorted, trailing newline. Lines that an update does not name stay as they
@@ -100,15 +98,6 @@ function valueProblem(value: string): string | undefined {
   if (value.startsWith('"') || value.endsWith('"'))
     return "its value starts or ends with a double quote, which the file format drops";
   return undefined;
-}
-
-export async function readTextOrEmpty(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (isMissingFile(error)) return "";
-    throw error;
-  }
 }
 
 export function byBytes(a: string, b: string): number {

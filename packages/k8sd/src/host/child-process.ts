@@ -2,10 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-
 import { AppError, errorText } from "../lib/app-error.ts";
+import { readTextOrEmpty } from "../lib/read-file.ts";
 import { orAborted, poll } from "../lib/wait.ts";
-import { readTextOrEmpty } from "./args-file.ts";
 import type { Identity } from "./pebble-plan.ts";
 import { resolveIdentity } from "./user-names.ts";
 

@@ -1,13 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { access, chmod, copyFile, lstat, readdir, readFile, rename, rm, symlink } from "node:fs/promises";
+import { access, chmod, copyFile, lstat, readFile, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 
 import { z } from "zod";
-
 import { isMissingFile } from "../lib/app-error.ts";
+import { namesIn, readTextOrEmpty } from "../lib/read-file.ts";
 import { ensureDirectory, writeFileAtomic } from "../lib/write-file.ts";
-import { readTextOrEmpty } from "./args-file.ts";
 import type { Paths } from "./paths.ts";
 
 type CniPaths = Pick<Paths, "bin" | "snap" | "cniBin" | "cniInstalled">;
@@ -71,7 +70,7 @@ async function plugins(paths: CniPaths): Promise<readonly Plugin[]> {
     return [{ name: "cni", install: (path) => copyProgram(combined, path) }, ...links];
   }
   const singles = join(paths.snap, "opt/cni/bin");
-  const names = (await readdir(singles).catch(missing)) ?? [];
+  const names = await namesIn(singles);
   return names.map((name) => ({ name, install: (path) => copyProgram(join(singles, name), path) }));
 }
 

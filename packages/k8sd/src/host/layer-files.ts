@@ -1,7 +1,8 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { AppError, isMissingFile } from "../lib/app-error.ts";
+import { AppError } from "../lib/app-error.ts";
+import { namesIn } from "../lib/read-file.ts";
 import { type Layer, parseLayer } from "./pebble-layer.ts";
 
 const fileName = /^(\d{3})-([a-z](?:-?[a-z0-9]){2,})\.yaml$/;
@@ -10,13 +11,13 @@ const folderName = /^(\d{3})-([a-z](?:-?[a-z0-9]){2,})\.d$/;
 /** The layers of a directory in their order: `NNN-label.yaml`, and one level of `NNN-label.d/MMM-label.yaml`. */
 export async function readLayers(directory: string): Promise<readonly Layer[]> {
   const found: { order: number; label: string; path: string }[] = [];
-  for (const entry of await entries(directory)) {
+  for (const entry of await namesIn(directory)) {
     const file = fileName.exec(entry);
     const folder = folderName.exec(entry);
     if (file !== null)
       found.push({ order: 1000 * Number(file[1]), label: file[2] ?? "", path: join(directory, entry) });
     else if (folder !== null) {
-      for (const inner of await entries(join(directory, entry))) {
+      for (const inner of await namesIn(join(directory, entry))) {
         const match = fileName.exec(inner);
         if (match === null) continue;
         const order = 1000 * Number(folder[1]) + Number(match[1]);
@@ -38,13 +39,4 @@ export async function readLayers(directory: string): Promise<readonly Layer[]> {
     }
   });
   return Promise.all(found.map(async ({ path }) => parseLayer(path, await readFile(path, "utf8"))));
-}
-
-async function entries(directory: string): Promise<readonly string[]> {
-  try {
-    return (await readdir(directory)).sort();
-  } catch (error) {
-    if (isMissingFile(error)) return [];
-    throw error;
-  }
 }

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
 
+import { readTextOrEmpty } from "../lib/read-file.ts";
 import { writeFileAtomic } from "../lib/write-file.ts";
-import { readTextOrEmpty } from "./args-file.ts";
 import { joinCommand } from "./command-line.ts";
 import type { Paths } from "./paths.ts";
 import { type LayerServiceText, parseLayer } from "./pebble-layer.ts";

@@ -1,11 +1,12 @@
-import { readFile, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { z } from "zod";
 
-import { AppError, isMissingFile } from "../lib/app-error.ts";
+import { AppError } from "../lib/app-error.ts";
+import { exists, readTextOrEmpty } from "../lib/read-file.ts";
 import { writeFileAtomic } from "../lib/write-file.ts";
-import { readTextOrEmpty, updateArgs, validateArgs } from "./args-file.ts";
+import { updateArgs, validateArgs } from "./args-file.ts";
 import { updateEnv, validateEnv } from "./env-file.ts";
 import type { Paths } from "./paths.ts";
 import type { ServiceSpec } from "./services.ts";
@@ -77,16 +78,6 @@ async function change(path: string, update: (text: string) => { text: string; ch
     isNew: before === "" && !(await exists(path)),
     write: () => writeFileAtomic({ path, content: after.text, mode: 0o600 }),
   };
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await readFile(path);
-    return true;
-  } catch (error) {
-    if (isMissingFile(error)) return false;
-    throw error;
-  }
 }
 
 async function readApplied(path: string): Promise<z.infer<typeof appliedSchema>> {

@@ -3,7 +3,7 @@ import { copyFile, open, stat, truncate } from "node:fs/promises";
 import { isMissingFile } from "../lib/app-error.ts";
 
 /** Two files of this size per service at most. */
-export const maxLogBytes = 10 * 1024 * 1024;
+const maxLogBytes = 10 * 1024 * 1024;
 const tailBytes = 256 * 1024;
 const maxLineCharacters = 4096;
 

@@ -1,9 +1,9 @@
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 
-import { AppError, errorText, isMissingFile } from "../lib/app-error.ts";
+import { AppError, errorText } from "../lib/app-error.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { createExclusive } from "../lib/exclusive.ts";
+import { namesIn } from "../lib/read-file.ts";
 import { type CheckStatus, runCheck } from "./health-check.ts";
 import { readLayers } from "./layer-files.ts";
 import type { HostLog } from "./log.ts";
@@ -110,7 +110,17 @@ export function createSupervisor(options: SupervisorOptions, deps: SupervisorDep
 
   async function stopService(name: string, signal: AbortSignal): Promise<void> {
     await setStartup(checkedServiceName(name), "disabled", signal);
-    for (const each of withDependents(await plan(), name)) await runner(each).stop(signal);
+    for (const each of await dependentsOf(name)) await runner(each).stop(signal);
+  }
+
+  /** A layer that cannot be read keeps nothing from being stopped. */
+  async function dependentsOf(name: string): Promise<readonly string[]> {
+    try {
+      return withDependents(await plan(), name);
+    } catch (error) {
+      log.warn({ service: name, reason: errorText(error) }, "Cannot see which services depend on this one");
+      return [name];
+    }
   }
 
   /** Checks run while the daemon does; a changed plan begins them anew. */
@@ -168,6 +178,8 @@ export function createSupervisor(options: SupervisorOptions, deps: SupervisorDep
 
     restart: (name, signal) =>
       queue.run(checkedServiceName(name), signal, async () => {
+        // A layer that cannot be read is found while the service still runs.
+        await plan();
         await runner(name).stop(signal);
         await startService(name, signal);
       }),
@@ -190,7 +202,7 @@ export function createSupervisor(options: SupervisorOptions, deps: SupervisorDep
 
     async resume(signal) {
       const now = await plan();
-      for (const name of await recorded(directories.processes)) {
+      for (const name of await namesIn(directories.processes)) {
         if (now.services.get(name)?.enabled !== true) await runner(name).stop(signal);
       }
       const enabled = [...now.services.values()].filter((service) => service.enabled);
@@ -214,13 +226,4 @@ export function createSupervisor(options: SupervisorOptions, deps: SupervisorDep
     },
   };
   return manager;
-}
-
-async function recorded(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (isMissingFile(error)) return [];
-    throw error;
-  }
 }

@@ -1,9 +1,8 @@
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-
 import { errorText, isMissingFile } from "../lib/app-error.ts";
+import { namesIn, readTextOrEmpty } from "../lib/read-file.ts";
 import { writeFileAtomic } from "../lib/write-file.ts";
-import { readTextOrEmpty } from "./args-file.ts";
 import type { HostLog } from "./log.ts";
 import type { Paths } from "./paths.ts";
 import { neededSysctls, planSysctls, type SysctlFile, type SysctlState } from "./sysctl-plan.ts";
@@ -87,13 +86,4 @@ async function readLive(procSys: string, key: string): Promise<number | undefine
 
 function liveFile(procSys: string, key: string): string {
   return join(procSys, key.replaceAll(".", "/"));
-}
-
-async function namesIn(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (isMissingFile(error)) return [];
-    throw error;
-  }
 }

@@ -1,11 +1,10 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-
 import { AppError } from "../lib/app-error.ts";
 import { createExclusive } from "../lib/exclusive.ts";
+import { readTextOrEmpty } from "../lib/read-file.ts";
 import { withDeadline } from "../lib/wait.ts";
 import { writeFileAtomic } from "../lib/write-file.ts";
-import { readTextOrEmpty } from "./args-file.ts";
 import type { HostLog } from "./log.ts";
 import type { Paths } from "./paths.ts";
 import type { Run } from "./run.ts";

@@ -1,7 +1,7 @@
 import type { Run } from "../../src/host/run.ts";
 
 /** What the stand-in knows of a unit. */
-export interface StandInUnit {
+interface StandInUnit {
   active: boolean;
   enabled: boolean;
   stale: boolean;

@@ -268,4 +268,16 @@ checks:
       message: expect.stringContaining("500-aaa.yaml"),
     });
   });
+
+  test("that cannot be read stop nothing from being stopped and removed", async () => {
+    const pid = await started("svc");
+    await layer("500-site.yaml", "services: {svc: {override: merge, unknown: 1}}");
+    await expect(supervisor.restart("svc", signal)).rejects.toMatchObject({
+      kind: "invalid",
+      field: expect.stringContaining("500-site.yaml"),
+    });
+    expect(isAlive(pid)).toBe(true);
+    await supervisor.remove("svc", signal);
+    expect(isAlive(pid)).toBe(false);
+  });
 });
