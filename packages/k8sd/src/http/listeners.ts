@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { chmod, chown, lstat, mkdtemp, rename, rm } from "node:fs/promises";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import { type AddressInfo, connect } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { AppError, isMissingFile } from "../lib/app-error.ts";
 
@@ -32,6 +32,9 @@ const maxConnections = 1024;
 
 const socketMode = 0o660;
 
+/** The kernel's limit for the path of a socket, without the zero at its end. */
+const maxSocketPath = 107;
+
 /**
  * Listens on a unix socket that is never seen half made: it is bound in a private directory, gets its mode and group, and
  * is then renamed into place. A socket that nobody answers on any more is replaced, a living one is not.
@@ -41,14 +44,21 @@ export async function listenUnix(
   handler: RequestListener,
 ): Promise<Listener> {
   const { path } = options;
+  if (Buffer.byteLength(path) > maxSocketPath) {
+    throw new AppError("invalid", `cannot listen on ${path}: the path is longer than ${maxSocketPath} bytes`, {
+      field: "--state-dir",
+      remedy: "Use a state directory with a shorter path.",
+    });
+  }
   await refuseTaken(path);
   const server = createServer(limits, handler);
   server.maxConnections = maxConnections;
-  // Short name: a socket's path has at most 107 bytes.
+  const closeServer = closer(server);
+  // A short name, so that the path stays within the limit too.
   const directory = await mkdtemp(join(dirname(path), ".s"));
   try {
     const temporary = join(directory, "s");
-    await listening(server, () => server.listen(temporary));
+    await listening(server, path, () => server.listen(temporary));
     await chmod(temporary, socketMode);
     if (options.gid !== undefined) await chown(temporary, process.getuid?.() ?? 0, options.gid);
     await rename(temporary, path);
@@ -59,7 +69,6 @@ export async function listenUnix(
     await rm(directory, { recursive: true, force: true });
   }
   const { ino } = await lstat(path);
-  const closeServer = closer(server);
   return {
     address: path,
     close: async (deadlineMs) => {
@@ -91,17 +100,18 @@ export async function listenTls(
     handler,
   );
   server.maxConnections = maxConnections;
-  await listening(server, () => server.listen(port, host));
+  const close = closer(server);
+  await listening(server, `${host}:${port}`, () => server.listen(port, host));
   const bound = server.address() as AddressInfo;
   const boundHost = bound.family === "IPv6" ? `[${bound.address}]` : bound.address;
   return {
     address: `${boundHost}:${bound.port}`,
     reload: (pair) => server.setSecureContext(context(pair)),
-    close: closer(server),
+    close,
   };
 }
 
-async function listening(server: Server | TlsServer, listen: () => unknown): Promise<void> {
+async function listening(server: Server | TlsServer, where: string, listen: () => unknown): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
   server.once("listening", resolve);
@@ -109,7 +119,7 @@ async function listening(server: Server | TlsServer, listen: () => unknown): Pro
   try {
     await promise;
   } catch (error) {
-    throw new AppError("conflict", "cannot listen", {
+    throw new AppError("conflict", `cannot listen on ${where}`, {
       cause: error,
       remedy: "Stop the process that holds the address.",
     });
@@ -119,10 +129,18 @@ async function listening(server: Server | TlsServer, listen: () => unknown): Pro
 }
 
 function closer(server: Server | TlsServer): (deadlineMs: number) => Promise<void> {
+  // Of our own: node counts a TLS connection only after its handshake, and a mute caller never ends it.
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   let closing: Promise<void> | undefined;
   return (deadlineMs) => {
     closing ??= new Promise((resolve) => {
-      const cut = setTimeout(() => server.closeAllConnections(), deadlineMs);
+      const cut = setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, deadlineMs);
       server.close(() => {
         clearTimeout(cut);
         resolve();

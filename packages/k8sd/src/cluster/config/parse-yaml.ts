@@ -10,7 +10,6 @@ import {
   workerJoinConfig,
 } from "@k8sd/api-types";
 import {
-  type Document,
   isAlias,
   isMap,
   isScalar,
@@ -31,7 +30,7 @@ export const parseControlPlaneJoinConfig = (text: string): ControlPlaneJoinConfi
 export const parseWorkerJoinConfig = (text: string): WorkerJoinConfig => parseYaml(workerJoinConfig, text);
 
 /** An alias may repeat a part of the document; a document made of aliases must not fill the memory. */
-const maxNodes = 100_000;
+const maxNodes = 20_000;
 const maxDepth = 100;
 
 /**
@@ -43,7 +42,7 @@ export function parseYaml<T>(schema: z.ZodType<T>, text: string): T {
   const document = parseDocument(text, { schema: "failsafe", uniqueKeys: true, merge: false, lineCounter: lines });
   const error = document.errors[0];
   if (error !== undefined) throw invalid(error.message.split("\n")[0] ?? "", "", "Correct the YAML.");
-  const reader = createReader(document, lines);
+  const reader = createReader(lines);
   const value = document.contents === null ? {} : reader(document.contents, schema, "", 0);
   const parsed = schema.safeParse(value ?? {});
   if (parsed.success) return parsed.data;
@@ -52,18 +51,21 @@ export function parseYaml<T>(schema: z.ZodType<T>, text: string): T {
   throw invalid(`${field === "" ? "the document" : field}: ${issue?.message}`, field, "Correct the value.");
 }
 
-function createReader(document: Document.Parsed, lines: LineCounter) {
+function createReader(lines: LineCounter) {
   let nodes = 0;
+  // Kept here: the library would search the whole document for each alias.
+  const anchors = new Map<string, Node>();
 
   function read(node: Node, schema: z.ZodType, path: string, depth: number): unknown {
     nodes += 1;
     if (nodes > maxNodes || depth > maxDepth)
       throw invalid("the document is too large", path, "Use fewer aliases and levels.");
     if (isAlias(node)) {
-      const target = node.resolve(document);
+      const target = anchors.get(node.source);
       if (target === undefined) throw invalid(`unknown alias${lineOf(node)}`, path, "Correct the YAML.");
       return read(target, schema, path, depth + 1);
     }
+    if (node.anchor !== undefined) anchors.set(node.anchor, node);
     if (isScalar(node)) return readScalar(node, withoutWrappers(schema), path);
     if (isSeq(node)) {
       const inner = withoutWrappers(schema);
