@@ -40,13 +40,17 @@ function checkOps(request: TxnRequest, allowed: number): void {
 function checkOp(op: RequestOp, allowed: number): void {
   switch (op.request?.$case) {
     case "requestRange":
-      return checkRange(op.request.value);
+      checkRange(op.request.value);
+      return;
     case "requestPut":
-      return checkPut(op.request.value);
+      checkPut(op.request.value);
+      return;
     case "requestDeleteRange":
-      return checkDelete(op.request.value);
+      checkDelete(op.request.value);
+      return;
     case "requestTxn":
-      return checkOps(op.request.value, allowed);
+      checkOps(op.request.value, allowed);
+      return;
     case undefined:
       throw etcdErrors.keyNotFound();
   }

@@ -9,7 +9,7 @@ import {
   type ServerHttp2Stream,
   type ServerOptions,
 } from "node:http2";
-import type { ListenOptions } from "node:net";
+import type { ListenOptions, ServerOpts as NetServerOptions } from "node:net";
 import type { Logger } from "pino";
 import { AppError } from "../../lib/app-error.ts";
 import { grpcStatus } from "../wire.ts";
@@ -70,7 +70,10 @@ const windowBytes = 2 * 1024 * 1024;
 /** What peers get to finish their calls at a stop. */
 const drainMs = 2_000;
 
-const http2Options: ServerOptions = {
+const http2Options: ServerOptions & NetServerOptions = {
+  // A peer that vanished without a word is found by probes of the connection.
+  keepAlive: true,
+  keepAliveInitialDelay: 30_000,
   settings: { maxConcurrentStreams, initialWindowSize: windowBytes },
   // Node refuses streams beyond this many megabytes per session; long lists to a slow reader need room.
   maxSessionMemory: 256,
@@ -187,7 +190,6 @@ export function createGrpcServer({ methods, maxMessageBytes }: GrpcServerOptions
   function onSession(session: ServerHttp2Session): void {
     sessions.add(session);
     session.setLocalWindowSize(windowBytes * 4);
-    session.socket.setKeepAlive?.(true, 30_000);
     session.on("error", (error) => log.debug({ err: error }, "Connection failed"));
     session.on("close", () => sessions.delete(session));
   }
