@@ -2,7 +2,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 import { errorText } from "../lib/app-error.ts";
 import type { Conflict, PortNeed } from "./host.ts";
@@ -151,12 +151,18 @@ async function findOwners(needs: readonly PortNeed[], proc: string): Promise<Rea
       for (const inode of await socketsOf(join(proc, pid, "fd"))) {
         const port = portOfInode.get(inode);
         if (port === undefined || owners.has(port)) continue;
-        const name = await readFile(join(proc, pid, "comm"), "utf8").catch(() => "unknown");
-        owners.set(port, `${name.trim()} (pid ${pid})`);
+        owners.set(port, `${await nameOf(join(proc, pid))} (pid ${pid})`);
       }
     }),
   );
   return owners;
+}
+
+/** The program's file name; what a process calls itself can be any word, such as the name of a thread. */
+async function nameOf(process: string): Promise<string> {
+  const file = await readlink(join(process, "exe")).catch(() => "");
+  if (file !== "") return basename(file.replace(/ \(deleted\)$/, ""));
+  return (await readFile(join(process, "comm"), "utf8").catch(() => "unknown")).trim();
 }
 
 /** Listening sockets. Fields: number, local address, remote address, state, …; inode is the tenth. */

@@ -172,12 +172,11 @@ export function createSystemd(options: SystemdOptions, deps: SystemdDeps): Servi
       queue.run(name, signal, async () => {
         const deadline = withDeadline(signal, stopMs + 60_000);
         await stopNow(name, deadline);
-        const path = unitPath(name);
-        const known = (await readTextOrEmpty(path)) !== "";
-        await rm(path, { force: true });
+        await rm(unitPath(name), { force: true });
         await rm(wantPath(name), { force: true });
         await files.remove(name);
-        if (known) await queue.run("daemon-reload", deadline, () => systemctl(["daemon-reload"], deadline, 60_000));
+        // systemd forgets a unit whose file is gone when it reads its files again.
+        await load(name, deadline);
       }),
 
     logs: readLogs,

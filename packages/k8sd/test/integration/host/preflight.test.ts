@@ -55,7 +55,7 @@ describe("ports", () => {
       {
         field: "--port",
         message: expect.stringMatching(
-          new RegExp(`^port ${taken} \\(needed by: kubelet\\) is already in use by \\S+ \\(pid ${child.pid}\\)$`),
+          new RegExp(`^port ${taken} \\(needed by: kubelet\\) is already in use by node \\(pid ${child.pid}\\)$`),
         ),
         remedy: expect.stringContaining(`pid ${child.pid}`),
       },
