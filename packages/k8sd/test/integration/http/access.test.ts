@@ -1,3 +1,4 @@
+import { Agent } from "node:https";
 import { type EndpointSpec, endpoints } from "@k8sd/api-types";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Domain } from "../../../src/http/domain.ts";
@@ -89,6 +90,18 @@ describe("trust over TLS", () => {
   test("ends with the life of the certificate", async () => {
     now.domain = trusting();
     expect((await call(server.tls.address, "GET", path, { client: longAgo })).status).toBe(403);
+  });
+
+  test("holds, and can end, on a TLS session that is resumed", async () => {
+    let members = [fingerprint(member.cert)];
+    now.domain = trusting({ trustedFingerprints: () => new Set(members) });
+    const agent = new Agent({ keepAlive: false, maxCachedSessions: 10 });
+    const ask = () => call(server.tls.address, "GET", path, { client: member, agent });
+    expect(await ask()).toMatchObject({ status: 200, resumed: false });
+    expect(await ask()).toMatchObject({ status: 200, resumed: true });
+    members = [];
+    expect(await ask()).toMatchObject({ status: 403, resumed: true });
+    agent.destroy();
   });
 
   test("ends when the member is removed", async () => {

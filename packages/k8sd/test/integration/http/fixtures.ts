@@ -1,9 +1,10 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { type IncomingHttpHeaders, type RequestOptions, request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
+import { type Agent, request as requestHttps } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { TLSSocket } from "node:tls";
 import type { ClusterStatus, Envelope, OperationEvent } from "@k8sd/api-types";
 import { unknownFeatureStatus } from "@k8sd/api-types";
 import { pino } from "pino";
@@ -115,6 +116,8 @@ export async function serve(domain: Domain, o: { pair?: TlsKeyPair; requestTimeo
 export interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
+  /** Whether the TLS session of an earlier connection was taken up. */
+  readonly resumed: boolean;
   readonly text: string;
   /** The text as an envelope. */
   readonly json: Envelope;
@@ -124,6 +127,7 @@ export interface Call {
   readonly body?: string | object;
   readonly headers?: Readonly<Record<string, string>>;
   readonly client?: TlsKeyPair;
+  readonly agent?: Agent;
 }
 
 /** One request over the unix socket (a path) or TLS (an `ip:port`). */
@@ -133,7 +137,7 @@ export function call(to: string, method: string, path: string, o: Call = {}): Pr
   const secure = to.startsWith("/") ? undefined : { rejectUnauthorized: false, ...o.client };
   const body = o.body === undefined ? "" : typeof o.body === "string" ? o.body : JSON.stringify(o.body);
   const headers = { ...(body === "" ? {} : { "content-length": String(Buffer.byteLength(body)) }), ...o.headers };
-  const options = { ...where, ...secure, method, path, headers, agent: false as const };
+  const options = { ...where, ...secure, method, path, headers, agent: o.agent ?? (false as const) };
   return new Promise((resolve, reject) => {
     const request = (secure === undefined ? requestHttp : requestHttps)(options, (response) => {
       let text = "";
@@ -143,7 +147,8 @@ export function call(to: string, method: string, path: string, o: Call = {}): Pr
       });
       response.on("error", reject);
       response.on("end", () => {
-        const answer = { status: response.statusCode ?? 0, headers: response.headers, text };
+        const resumed = response.socket instanceof TLSSocket && response.socket.isSessionReused();
+        const answer = { resumed, status: response.statusCode ?? 0, headers: response.headers, text };
         resolve({
           ...answer,
           get json() {
