@@ -1,5 +1,6 @@
 import { readFile, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { loadHttp } from "./client/transport.ts";
 
 const lxdHowto = "https://documentation.ubuntu.com/canonical-kubernetes/latest/snap/howto/install/lxd/";
 
@@ -18,7 +19,7 @@ export async function lxdHint(root: string): Promise<string | undefined> {
 export async function isMicrok8sInstalled(root: string): Promise<boolean> {
   const socketPath = join(root, "run/snapd.socket");
   if ((await stat(socketPath).catch(() => undefined)) === undefined) return false;
-  const { request } = await import("node:http");
+  const { request } = loadHttp();
   const status = await new Promise<number>((resolve, reject) => {
     // snapd answers from memory; a hanging one must not hold up the bootstrap.
     const signal = AbortSignal.timeout(3_000);

@@ -13,18 +13,25 @@ export interface TransportRequest {
 /** Far above any answer of the daemon; what is larger is not one. */
 const maxAnswerBytes = 16 * 1024 * 1024;
 
+/**
+ * Loaded when needed, and not by `import`: that reads every export of node:http, one of which is a WebSocket client
+ * whose loading takes longer than all the rest of a call.
+ */
+export function loadHttp(): typeof import("node:http") {
+  return process.getBuiltinModule("node:http");
+}
+
 /** Sends one request over the unix socket; returns when the head of the answer is here. */
-export async function send(socketPath: string, request: TransportRequest): Promise<IncomingMessage> {
-  // Not at the top: a bundle loads those first, and this one is half of the start of `k8s --help`.
-  const { request: httpRequest } = await import("node:http");
+export function send(socketPath: string, request: TransportRequest): Promise<IncomingMessage> {
+  const { request: httpRequest } = loadHttp();
+  const { connect } = process.getBuiltinModule("node:net");
   const body = request.body === undefined ? undefined : JSON.stringify(request.body);
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest({
-      socketPath,
+      // A connection of its own instead of an agent's: one request per connection, as the process ends after it.
+      createConnection: () => connect(socketPath),
       method: request.method,
       path: request.path,
-      // One request per connection: the process ends after it.
-      agent: false,
       signal: request.signal,
       headers: {
         host: "control.socket",

@@ -196,6 +196,7 @@ test("the program loads nothing that is slow to load before it knows the command
   const loaded = [...text.matchAll(/\bimport[^"'`;()]*["']([^"']+)["']/g)].map(([, name]) => name);
   expect(loaded).toContain("node:fs");
   for (const slow of ["node:http", "node:net", "node:readline", "node:crypto"]) expect(loaded).not.toContain(slow);
+  expect(text).not.toMatch(/import\(.node:http/);
 });
 
 test("the program itself prints its help", async () => {
