@@ -4,7 +4,7 @@ import { createHost } from "./hosts/host.ts";
 import type { Host, HostOptions } from "./hosts/types.ts";
 import type { Staged } from "./stage.ts";
 
-export interface NodeOptions extends Omit<HostOptions, "usrLayers" | "binds" | "systemd"> {
+export interface NodeOptions extends Omit<HostOptions, "usrLayers" | "systemd"> {
   readonly staged: Staged;
   /** Environment of the daemon, for example fault points. */
   readonly env?: Readonly<Record<string, string>>;
@@ -19,11 +19,11 @@ const socket = `${snapCommon}/var/lib/k8sd/state/control.socket`;
 
 /** A test host that has k8sd installed and running, not bootstrapped yet. */
 export async function createNode(options: NodeOptions): Promise<Host> {
-  const { staged, env = {}, flags = [], ...rest } = options;
+  const { staged, env = {}, flags = [], binds = [], ...rest } = options;
   const host = await createHost({
     ...rest,
     usrLayers: staged.usrLayers,
-    binds: [{ from: staged.snap, to: "/snap/k8s/current", readOnly: true }],
+    binds: [{ from: staged.snap, to: "/snap/k8s/current", readOnly: true }, ...binds],
   });
   try {
     await installDaemon(host, staged, env, flags);
@@ -57,7 +57,9 @@ async function installDaemon(
 export async function waitForDaemon(host: Host): Promise<void> {
   const deadline = Date.now() + 60_000;
   for (;;) {
-    const answer = await callDaemon(host, "GET", "/core/1.0/ready").catch((error: unknown) => ({ error: String(error) }));
+    const answer = await callDaemon(host, "GET", "/core/1.0/ready").catch((error: unknown) => ({
+      error: String(error),
+    }));
     if (answer.error === "") return;
     if (Date.now() > deadline) {
       throw new Error(`k8sd is not up after 60 s: ${answer.error}\n${await host.journal("k8sd")}`);
@@ -74,6 +76,17 @@ export async function callDaemon(
   body?: unknown,
 ): Promise<{ error: string; metadata?: unknown }> {
   const data = body === undefined ? [] : ["-d", JSON.stringify(body)];
-  const { stdout } = await host.run("curl", "-sS", "--max-time", "60", "--unix-socket", socket, "-X", method, ...data, `http://localhost${path}`);
+  const { stdout } = await host.run(
+    "curl",
+    "-sS",
+    "--max-time",
+    "60",
+    "--unix-socket",
+    socket,
+    "-X",
+    method,
+    ...data,
+    `http://localhost${path}`,
+  );
   return JSON.parse(stdout) as { error: string; metadata?: unknown };
 }

@@ -29,7 +29,10 @@ const variable = "K8SD_STAGED";
 /** Builds our programs and lays them out with the upstream ones, as the snap does. */
 export async function stage(options: StageOptions): Promise<Staged> {
   const report = options.report ?? ((line: string) => console.error(line));
-  const [components] = await Promise.all([options.kubernetes ? ensureComponents({ ...options, report }) : undefined, bundle()]);
+  const [components] = await Promise.all([
+    options.kubernetes ? ensureComponents({ ...options, report }) : undefined,
+    bundle(),
+  ]);
   const snap = join(repository, "dist", options.kubernetes ? "snap" : "snap-agent-only");
   await stageSnap({ out: snap, ...(components === undefined ? {} : { components: components.root }) });
   const layer = await commandLayer();

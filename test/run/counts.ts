@@ -16,7 +16,12 @@ export function add(a: Counts, b: Counts): Counts {
 export async function readCounts(reportFile: string, exitCode: number): Promise<Counts> {
   const text = await readFile(reportFile, "utf8").catch(() => undefined);
   if (text === undefined) return { passed: 0, failed: 1, skipped: 0 };
-  const report = JSON.parse(text) as { numPassedTests: number; numFailedTests: number; numPendingTests: number; numTodoTests: number };
+  const report = JSON.parse(text) as {
+    numPassedTests: number;
+    numFailedTests: number;
+    numPendingTests: number;
+    numTodoTests: number;
+  };
   const failed = report.numFailedTests;
   return {
     passed: report.numPassedTests,

@@ -14,7 +14,9 @@ const { positionals, values } = parseArgs({
 const [wanted, ...filters] = positionals;
 const chosen = wanted === undefined ? tiers.filter((tier) => tier.main) : tiers.filter((tier) => tier.name === wanted);
 if (chosen.length === 0) {
-  console.error(`cannot run ${wanted}: there is no such tier; choose one of ${tiers.map((tier) => tier.name).join(", ")}`);
+  console.error(
+    `cannot run ${wanted}: there is no such tier; choose one of ${tiers.map((tier) => tier.name).join(", ")}`,
+  );
   process.exit(2);
 }
 

@@ -12,7 +12,15 @@ export async function runTier(tier: Tier, filters: readonly string[], env: Recor
   try {
     const { exitCode } = await execa(
       "node_modules/.bin/vitest",
-      ["run", "--project", tier.name, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filters],
+      [
+        "run",
+        "--project",
+        tier.name,
+        "--reporter=default",
+        "--reporter=json",
+        `--outputFile.json=${report}`,
+        ...filters,
+      ],
       { stdio: ["ignore", "inherit", "inherit"], reject: false, env },
     );
     return await readCounts(report, exitCode ?? 1);

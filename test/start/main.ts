@@ -4,8 +4,8 @@ import type { Host } from "../hosts/types.ts";
 import { createNode, daemonFlagsFile } from "../node.ts";
 import { phase } from "../run/phase.ts";
 import { stage } from "../stage.ts";
-import { explainMissing } from "./requirements.ts";
 import { runPageJob } from "./page-job.ts";
+import { explainMissing } from "./requirements.ts";
 
 /** `npm start`: a real node on this machine, in a test host that stays until it is stopped. */
 const hostName = "k8s-node";
@@ -33,7 +33,9 @@ async function start(): Promise<void> {
   const staged = await phase("Programs and images", () => stage({ kubernetes }));
   const host = await phase("Test host with k8sd", () => reuseOrCreate(staged));
   await phase("k8s bootstrap", () => bootstrap(host));
-  await phase("Wait until the node is ready", () => host.tryRun(["k8s", "status", "--wait-ready", "--timeout", "120s"], { timeoutMs: 130_000 }).then(succeed));
+  await phase("Wait until the node is ready", () =>
+    host.tryRun(["k8s", "status", "--wait-ready", "--timeout", "120s"], { timeoutMs: 130_000 }).then(succeed),
+  );
   if (kubernetes) await phase("Run a pod and fetch a page from it", () => runPageJob(host));
   const { stdout } = await host.run("k8s", "status");
   console.log(`\n${stdout}`);
@@ -60,9 +62,11 @@ async function bootstrap(host: Host): Promise<void> {
     console.error("   the node is bootstrapped already");
     return;
   }
-  const result = await host.tryRun(["k8s", "bootstrap", "--address", host.address, "--timeout", "180s"], { timeoutMs: 240_000 });
+  const result = await host.tryRun(["k8s", "bootstrap", "--address", host.address, "--timeout", "180s"], {
+    timeoutMs: 240_000,
+  });
   console.error(result.stderr.trimEnd());
-  succeed(result);
+  if (result.exitCode !== 0) throw new Error("the node was not bootstrapped; why stands above");
   console.log(result.stdout.trimEnd());
 }
 

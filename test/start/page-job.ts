@@ -17,7 +17,9 @@ const manifest = [
         spec: {
           // The first node of a cluster is the only one: what it must run tolerates what it is.
           tolerations: [{ operator: "Exists" }],
-          containers: [{ name: "web", image: webImage, imagePullPolicy: "IfNotPresent", ports: [{ containerPort: 80 }] }],
+          containers: [
+            { name: "web", image: webImage, imagePullPolicy: "IfNotPresent", ports: [{ containerPort: 80 }] },
+          ],
         },
       },
     },
@@ -37,8 +39,18 @@ export async function runPageJob(host: Host): Promise<void> {
   await kubectl("apply", "-f", "/root/page.yaml");
   const rollout = ["k8s", "kubectl", "rollout", "status", `deployment/${name}`, "--timeout=120s"];
   const { exitCode, stderr } = await host.tryRun(rollout, { timeoutMs: 130_000 });
-  if (exitCode !== 0) throw new Error(`the pod did not start: ${stderr}\n${(await kubectl("describe", "pods")).stdout}`);
+  if (exitCode !== 0)
+    throw new Error(`the pod did not start: ${stderr}\n${(await kubectl("describe", "pods")).stdout}`);
   const { stdout: address } = await kubectl("get", "service", name, "-o", "jsonpath={.spec.clusterIP}");
-  const { stdout: page } = await host.run("curl", "-sS", "--max-time", "10", "--retry", "5", "--retry-all-errors", `http://${address.trim()}/`);
+  const { stdout: page } = await host.run(
+    "curl",
+    "-sS",
+    "--max-time",
+    "10",
+    "--retry",
+    "5",
+    "--retry-all-errors",
+    `http://${address.trim()}/`,
+  );
   console.log(`Page fetched from Service ${name} at ${address.trim()}:\n${page.trimEnd()}`);
 }

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import type { RequestListener } from "node:http";
 import type { Logger } from "pino";
-import { splitHostPort } from "./components/address.ts";
 import { type BootstrapInput, serviceStages } from "./cluster/bootstrap/plan.ts";
 import { type Connections, createConnections } from "./cluster/connections.ts";
+import { splitHostPort } from "./components/address.ts";
 import type { Host } from "./host/host.ts";
 import { listenTls, type TlsListener } from "./http/listeners.ts";
 import { AppError } from "./lib/app-error.ts";
@@ -46,7 +46,9 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
   const { host, log } = deps;
   let listener: TlsListener | undefined;
   let trusted: ReadonlySet<string> = new Set();
-  let running: { readonly stop: AbortController; readonly ended: Promise<unknown>; readonly connections: Connections } | undefined;
+  let running:
+    | { readonly stop: AbortController; readonly ended: Promise<unknown>; readonly connections: Connections }
+    | undefined;
 
   async function close(): Promise<void> {
     const open = listener;

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import type { Seal } from "./seal.ts";
 import { AppError } from "../lib/app-error.ts";
 import type { Records } from "./records.ts";
+import type { Seal } from "./seal.ts";
 
 export interface TokenUser {
   readonly username: string;
@@ -33,7 +33,10 @@ export interface AuthTokens {
 export function createAuthTokens(records: Records, seal: Seal): AuthTokens {
   const hashKey = (token: string): string => tokens + createHash("sha256").update(token).digest("hex");
   const userKey = (user: TokenUser): string =>
-    users + createHash("sha256").update(JSON.stringify([user.username, user.groups])).digest("hex");
+    users +
+    createHash("sha256")
+      .update(JSON.stringify([user.username, user.groups]))
+      .digest("hex");
   const tokenOf = (user: TokenUser, generation: number): string =>
     prefix + seal.derive(JSON.stringify(["auth-token", user.username, user.groups, generation])).slice(0, 40);
 

@@ -10,7 +10,6 @@ import type {
   OperationStatus,
 } from "@k8sd/api-types";
 import type { MachineView } from "../components/component.ts";
-import type { Seal } from "./seal.ts";
 import type { Host } from "../host/host.ts";
 import { parseKubeconfig, renderKubeconfig } from "../kube/kubeconfig.ts";
 import { AppError, isMissingFile } from "../lib/app-error.ts";
@@ -27,6 +26,7 @@ import type { Connections } from "./connections.ts";
 import { featureStatuses } from "./features.ts";
 import { createLedger } from "./ledger.ts";
 import { createRecords } from "./records.ts";
+import type { Seal } from "./seal.ts";
 
 export interface ClusterOptions {
   /** False: the Kubernetes programs are left out. */
@@ -165,7 +165,10 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
       await (await records()).put(capiTokenKey, { sha256: sha256(token).toString("hex") }, signal);
     },
 
-    async headerTokenHash(header: "capi-auth-token" | "node-token", signal: AbortSignal): Promise<Uint8Array | undefined> {
+    async headerTokenHash(
+      header: "capi-auth-token" | "node-token",
+      signal: AbortSignal,
+    ): Promise<Uint8Array | undefined> {
       if (header === "capi-auth-token") {
         const stored = await (await records()).get<{ sha256: string }>(capiTokenKey, signal);
         return stored && Buffer.from(stored.sha256, "hex");

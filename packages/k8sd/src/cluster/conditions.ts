@@ -62,7 +62,9 @@ async function observeServices(
   const states = await Promise.all(names.map(async (name) => ({ name, ...(await services.status(name, signal)) })));
   const down = states.filter(({ state }) => state !== "running");
   if (down.length === 0) return { ok: true, reason: "AllRunning", message: `${names.length} services run` };
-  const list = down.map(({ name, state, reason }) => `${name} is ${state}${reason === undefined ? "" : ` (${reason})`}`);
+  const list = down.map(
+    ({ name, state, reason }) => `${name} is ${state}${reason === undefined ? "" : ` (${reason})`}`,
+  );
   return { ok: false, reason: "NotRunning", message: list.join(", ") };
 }
 

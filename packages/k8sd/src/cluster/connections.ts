@@ -5,17 +5,15 @@ import { createEtcdClient } from "../datastore/client.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import { createKubeClient, type KubeClient } from "../kube/kube-client.ts";
 
-export type DatastoreConnection = Datastore & AsyncDisposable;
-
 /** Connections of this node to its cluster, made when they are first needed and closed together. */
 export interface Connections extends AsyncDisposable {
-  datastore(): Promise<DatastoreConnection>;
+  datastore(): Promise<Datastore>;
   /** The API server of this node, as its administrator. */
   kube(): Promise<KubeClient>;
 }
 
 /** k8sd's own connection to the datastore that a node's view names. */
-export async function connectDatastore(view: NodeView): Promise<DatastoreConnection> {
+export async function connectDatastore(view: NodeView): Promise<Datastore> {
   const { paths } = view;
   const external = view.datastore.engine === "external";
   const pki = pkiFiles(paths);
@@ -29,7 +27,7 @@ export async function connectDatastore(view: NodeView): Promise<DatastoreConnect
 }
 
 export function createConnections(view: NodeView): Connections {
-  let datastore: Promise<DatastoreConnection> | undefined;
+  let datastore: Promise<Datastore> | undefined;
   let kube: Promise<KubeClient> | undefined;
   /** A failed attempt is not kept: the file may be there the next time. */
   const once = <T>(attempt: Promise<T>, forget: () => void): Promise<T> => {
@@ -44,12 +42,9 @@ export function createConnections(view: NodeView): Connections {
       return datastore;
     },
     kube: () => {
-      kube ??= once(
-        readFile(view.paths.kubeconfig.admin, "utf8").then(createKubeClient),
-        () => {
-          kube = undefined;
-        },
-      );
+      kube ??= once(readFile(view.paths.kubeconfig.admin, "utf8").then(createKubeClient), () => {
+        kube = undefined;
+      });
       return kube;
     },
     [Symbol.asyncDispose]: async () => {

@@ -14,7 +14,12 @@ const builtInNetwork = "built-in";
 export function featureStatuses(config: ClusterConfig, recordedAt: string): Record<FeatureName, FeatureStatus> {
   const other = (enabled: boolean | undefined): FeatureStatus =>
     enabled === true
-      ? { enabled: false, message: "enabled in the configuration; this version does not deploy it yet", version: "", "updated-at": never }
+      ? {
+          enabled: false,
+          message: "enabled in the configuration; this version does not deploy it yet",
+          version: "",
+          "updated-at": never,
+        }
       : { enabled: false, message: "disabled", version: "", "updated-at": never };
   const networkOn = config.network.enabled === true;
   return {

@@ -63,10 +63,14 @@ export function createLedger(datastore: Datastore): Ledger {
       const existing = await records.get<ClusterRecord>(clusterKey, signal);
       // The answer to an earlier attempt of ours may have been lost.
       if (existing?.id === cluster.id) return;
-      throw new AppError("conflict", `cannot record the cluster: the datastore holds another one, ${existing?.id ?? "unknown"}`, {
-        field: "datastore-servers",
-        remedy: "Use an empty datastore, or one whose keys below k8sd/ and /registry may be deleted and are.",
-      });
+      throw new AppError(
+        "conflict",
+        `cannot record the cluster: the datastore holds another one, ${existing?.id ?? "unknown"}`,
+        {
+          field: "datastore-servers",
+          remedy: "Use an empty datastore, or one whose keys below k8sd/ and /registry may be deleted and are.",
+        },
+      );
     },
     cluster: (signal) => records.get<ClusterRecord>(clusterKey, signal),
     members: (signal) => records.list<MemberRecord>(membersPrefix, signal),

@@ -11,17 +11,17 @@ import { portNeeds } from "../../components/ports.ts";
 import { sideloadImages } from "../../components/sideload-images.ts";
 import { wantedComponents } from "../../components/wanted.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
-import type { Seal } from "../seal.ts";
 import type { Host, PortNeed } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
 import { removeTuning, tuneSystem } from "../../host/sysctl.ts";
-import { AppError, errorText } from "../../lib/app-error.ts";
 import type { WantedFile } from "../../lib/write-file.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
-import { createLedger } from "../ledger.ts";
+import { awaitService } from "./await-service.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
+import { createLedger } from "../ledger.ts";
 import { completeNodePki, kubeconfigFiles } from "../node-pki.ts";
+import type { Seal } from "../seal.ts";
 import { createDirectories, createFiles, foreignFiles, removeDirectories, removeFiles } from "./files.ts";
 import type { BootstrapInput, BootstrapStep } from "./plan.ts";
 
@@ -32,7 +32,7 @@ export interface BootstrapDeps {
   readonly identity: IdentityStore<BootstrapInput>;
   readonly seal: () => Promise<Seal>;
   /** A connection to the datastore of a node that is not a member yet; the caller closes it. */
-  readonly connect: (view: NodeView) => Promise<Datastore & AsyncDisposable>;
+  readonly connect: (view: NodeView) => Promise<Datastore>;
   readonly listener: { open(address: string): Promise<void>; close(): Promise<void> };
   /** The node is a member now: what runs on members starts. */
   readonly joined: () => void;
@@ -78,25 +78,6 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
     const wanted = [...nodeFiles(view, components).map((file) => file.path), ...Object.values(paths.kubeconfig)];
     const foreign = await existing(wanted);
     if (foreign.length > 0) throw foreignFiles(foreign);
-  }
-
-  /** The reason why a service does not come up stands in its log more often than in our timeout. */
-  async function awaitService(component: ComponentSpec, context: StepContext): Promise<void> {
-    try {
-      await component.ready(inputOf(context).view, context.signal);
-    } catch (error) {
-      if (context.signal.aborted) throw error;
-      const [status, lines] = await Promise.all([
-        services.status(component.name, context.signal),
-        services.logs(component.name, 5, context.signal),
-      ]);
-      const reason = status.reason === undefined ? "" : ` (${status.reason})`;
-      throw new AppError(
-        "unavailable",
-        `${errorText(error)}; ${component.name} is ${status.state}${reason}, its last lines: ${lines.join(" | ")}`,
-        { cause: error, ...(error instanceof AppError && error.remedy !== undefined ? { remedy: error.remedy } : {}) },
-      );
-    }
   }
 
   return {
@@ -184,7 +165,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
         let done = 0;
         await Promise.all(
           componentsOf(context, step.args.services).map(async (component) => {
-            await awaitService(component, context);
+            await awaitService(component, inputOf(context).view, services, context.signal);
             done += 1;
             context.progress({ done, of: step.args.services.length, note: component.name });
           }),

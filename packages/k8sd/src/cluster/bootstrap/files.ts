@@ -43,7 +43,8 @@ export function foreignFiles(paths: readonly string[]): AppError {
   const shown = paths.slice(0, 5).join(", ");
   const more = paths.length > 5 ? ` and ${paths.length - 5} more` : "";
   return new AppError("conflict", `cannot write ${shown}${more}: the file exists and is not of this cluster`, {
-    remedy: "Move these files away or delete them if nothing needs them; k8s never deletes files that it did not create.",
+    remedy:
+      "Move these files away or delete them if nothing needs them; k8s never deletes files that it did not create.",
   });
 }
 

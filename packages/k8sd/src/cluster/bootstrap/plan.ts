@@ -1,5 +1,5 @@
 import type { NodeView } from "../../components/component.ts";
-import type { Json, Plan, Step } from "../../operations/plan.ts";
+import type { Json, Plan } from "../../operations/plan.ts";
 import type { ClusterConfig } from "../config/types.ts";
 
 /** What all steps of a bootstrap share. Keys and certificates that the user gave are the operation's secret, not here. */
@@ -16,10 +16,18 @@ export interface BootstrapInput {
 
 export type BootstrapStep =
   | { readonly kind: "check-host"; readonly title: string; readonly args: { readonly services: readonly string[] } }
-  | { readonly kind: "create-directories"; readonly title: string; readonly args: { readonly services: readonly string[] } }
+  | {
+      readonly kind: "create-directories";
+      readonly title: string;
+      readonly args: { readonly services: readonly string[] };
+    }
   | { readonly kind: "tune-system"; readonly title: string; readonly args: null }
   | { readonly kind: "write-certificates"; readonly title: string; readonly args: null }
-  | { readonly kind: "install-services"; readonly title: string; readonly args: { readonly services: readonly string[] } }
+  | {
+      readonly kind: "install-services";
+      readonly title: string;
+      readonly args: { readonly services: readonly string[] };
+    }
   | { readonly kind: "start-services"; readonly title: string; readonly args: { readonly services: readonly string[] } }
   | { readonly kind: "await-services"; readonly title: string; readonly args: { readonly services: readonly string[] } }
   | { readonly kind: "import-images"; readonly title: string; readonly args: null }

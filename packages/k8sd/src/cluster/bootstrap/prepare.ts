@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { BootstrapConfig } from "@k8sd/api-types";
-import { validateExtraArguments } from "../../components/arguments.ts";
 import { hostPort } from "../../components/address.ts";
+import { validateExtraArguments } from "../../components/arguments.ts";
 import type { DatastoreView, MachineView, NodeView } from "../../components/component.ts";
+import { defaultPauseImage } from "../../components/pause-image.ts";
 import { wantedComponents } from "../../components/wanted.ts";
 import type { Host } from "../../host/host.ts";
 import { createPaths } from "../../host/paths.ts";
@@ -30,9 +31,6 @@ export interface Preparation {
   /** Certificates and keys of the user. */
   readonly secret: SuppliedPki;
 }
-
-/** Image of the pod sandbox, unless `extra-node-containerd-config` names another. */
-const defaultPauseImage = "ghcr.io/canonical/k8s-snap/pause:3.10";
 
 /**
  * Decides everything that can be decided before anything is changed: what is wrong with a request is found here, and the

@@ -31,7 +31,8 @@ export function parseOptions(args: readonly string[]): ServerOptions {
   const text = { type: "string" } as const;
   const { values } = refuseWithField(() =>
     parseArgs({
-      args: [...args],
+      // A flag without value is true, as everywhere; in an argument file it has one.
+      args: args.map((arg) => (arg === "--client-cert-auth" ? `${arg}=true` : arg)),
       options: {
         name: { ...text, default: "default" },
         "data-dir": text,
@@ -40,7 +41,7 @@ export function parseOptions(args: readonly string[]): ServerOptions {
         "cert-file": text,
         "key-file": text,
         "trusted-ca-file": text,
-        "client-cert-auth": { type: "boolean", default: false },
+        "client-cert-auth": { ...text, default: "false" },
         "quota-backend-bytes": { ...text, default: String(defaultQuotaBytes) },
         "watch-progress-notify-interval": { ...text, default: defaultProgressInterval },
         "log-level": { ...text, default: "info" },
@@ -58,7 +59,7 @@ export function parseOptions(args: readonly string[]): ServerOptions {
     certFile: values["cert-file"],
     keyFile: values["key-file"],
     caFile: values["trusted-ca-file"],
-    clientCertAuth: values["client-cert-auth"],
+    clientCertAuth: flag("client-cert-auth", values["client-cert-auth"]),
     quotaBytes: positive("quota-backend-bytes", values["quota-backend-bytes"]),
     progressIntervalMs: duration("watch-progress-notify-interval", values["watch-progress-notify-interval"]),
     logLevel: values["log-level"],
@@ -91,6 +92,11 @@ function parseListenUrl(url: string): ListenAddress {
 }
 
 const list = (text: string): string[] => text.split(",").filter((entry) => entry !== "");
+
+function flag(field: string, text: string): boolean {
+  if (text === "true" || text === "false") return text === "true";
+  throw invalid(field, `is ${text}, neither true nor false`);
+}
 
 function positive(field: string, text: string): number {
   const value = Number(text);
