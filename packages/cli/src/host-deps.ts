@@ -11,7 +11,7 @@ export const hostDeps: CliDeps = {
   stdin: () => process.stdin,
   print: (text) => write(process.stdout, text),
   printError: (text) => write(process.stderr, text),
-  errorTerminal: () => (process.stderr.isTTY ? { columns: process.stderr.columns } : undefined),
+  errorTerminal: () => (process.stderr.isTTY ? { columns: process.stderr.columns || 80 } : undefined),
   onInterrupt: (listener) => {
     process.on("SIGINT", listener);
     return () => process.off("SIGINT", listener);
