@@ -32,15 +32,18 @@ const bundles = mkdtempSync(join(tmpdir(), "k8s-cli-bundle-"));
 
 /** Bundled as it is shipped: so the bundle is what is tested, and fifty processes start in half of the time. */
 beforeAll(async () => {
-  const bundle = (name: string, input: string) =>
+  const bundle = (name: string, input: URL) =>
     build({
-      input: fileURLToPath(new URL(input, import.meta.url)),
+      input: fileURLToPath(input),
       platform: "node",
       resolve: { conditionNames: ["source", "node", "import"] },
       output: { file: join(bundles, `${name}.mjs`), format: "esm", minify: true, codeSplitting: false },
       logLevel: "warn",
     });
-  await Promise.all([bundle("main", "../../src/main.ts"), bundle("test", "./cli-entry.ts")]);
+  await Promise.all([
+    bundle("main", new URL("../../src/main.ts", import.meta.url)),
+    bundle("test", new URL("./cli-entry.ts", import.meta.url)),
+  ]);
 });
 
 afterAll(() => rm(bundles, { recursive: true, force: true }));
