@@ -13,7 +13,7 @@ import type { ListenOptions, ServerOpts as NetServerOptions } from "node:net";
 import type { Logger } from "pino";
 import { AppError } from "../../lib/app-error.ts";
 import { grpcStatus } from "../wire.ts";
-import { EtcdError } from "./etcd-error.ts";
+import { EtcdError, etcdErrors } from "./etcd-error.ts";
 import { createFrameReader, type MessageEncoder, messageFrame } from "./grpc-frames.ts";
 
 /** A call with one request and one answer. */
@@ -92,6 +92,7 @@ const okTrailers = { "grpc-status": "0" };
 export function createGrpcServer({ methods, maxMessageBytes }: GrpcServerOptions, log: Logger): GrpcServer {
   const servers: (Http2Server | Http2SecureServer)[] = [];
   const sessions = new Set<ServerHttp2Session>();
+  const openCalls = new Set<StreamCall>();
 
   function onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     // A broken peer shows as an error and then a close; the close is what is acted on.
@@ -159,7 +160,7 @@ export function createGrpcServer({ methods, maxMessageBytes }: GrpcServerOptions
   function serveStream(stream: ServerHttp2Stream, method: StreamMethod): void {
     stream.respond(headersOfAnswer, { waitForTrailers: true });
     let over = false;
-    const handler = method.serve({
+    const call: StreamCall = {
       send: (message) => (over ? true : stream.write(messageFrame(message))),
       end(error) {
         if (over) return;
@@ -169,7 +170,9 @@ export function createGrpcServer({ methods, maxMessageBytes }: GrpcServerOptions
           stream.end();
         } else fail(stream, error);
       },
-    });
+    };
+    openCalls.add(call);
+    const handler = method.serve(call);
     const reader = createFrameReader(maxMessageBytes, (message) => handler.message(message));
     stream.on("data", (chunk: Buffer) => {
       try {
@@ -183,6 +186,7 @@ export function createGrpcServer({ methods, maxMessageBytes }: GrpcServerOptions
     stream.on("drain", () => handler.drained());
     stream.on("close", () => {
       over = true;
+      openCalls.delete(call);
       handler.closed();
     });
   }
@@ -220,6 +224,7 @@ export function createGrpcServer({ methods, maxMessageBytes }: GrpcServerOptions
     async stop() {
       const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
       for (const session of sessions) session.close();
+      for (const call of openCalls) call.end(etcdErrors.stopped());
       const timer = setTimeout(() => {
         for (const session of sessions) session.destroy();
       }, drainMs);

@@ -39,7 +39,8 @@ export function executeTxn(store: TxnStore, request: TxnRequest): TxnResponse {
 }
 
 export function executePut(store: TxnStore, request: PutRequest): PutResponse {
-  checkPutAgainstState(store, request);
+  checkLease(store, request);
+  checkOldKey(store, request);
   return put(store, request, store.revision() + 1);
 }
 
@@ -70,21 +71,33 @@ function decide(store: TxnStore, request: TxnRequest): Branch {
   return { succeeded, ops, nested };
 }
 
+/** In the order of the operations, as etcd looks at them, so that the same refusal wins. */
 function checkBranch(store: TxnStore, branch: Branch): void {
-  for (const op of branch.ops) {
-    const inner = branch.nested.get(op);
-    if (inner) checkBranch(store, inner);
-    if (op.request?.$case === "requestPut") checkPutAgainstState(store, op.request.value);
-    if (op.request?.$case === "requestRange") {
-      const at = op.request.value.revision;
+  for (const { request } of opsToRun(branch)) {
+    if (request?.$case === "requestPut") {
+      checkOldKey(store, request.value);
+      checkLease(store, request.value);
+    } else if (request?.$case === "requestRange") {
+      const at = request.value.revision;
       if (at > store.revision()) throw etcdErrors.futureRevision();
       if (at !== 0 && at < store.compactRevision()) throw etcdErrors.compacted();
     }
   }
 }
 
-function checkPutAgainstState(store: TxnStore, request: PutRequest): void {
+function* opsToRun(branch: Branch): Generator<RequestOp> {
+  for (const op of branch.ops) {
+    const inner = branch.nested.get(op);
+    if (inner) yield* opsToRun(inner);
+    else yield op;
+  }
+}
+
+function checkOldKey(store: TxnStore, request: PutRequest): void {
   if ((request.ignoreValue || request.ignoreLease) && !store.find(request.key)) throw etcdErrors.keyNotFound();
+}
+
+function checkLease(store: TxnStore, request: PutRequest): void {
   if (request.lease !== 0n && !store.leaseExists(request.lease)) throw etcdErrors.leaseNotFound();
 }
 
