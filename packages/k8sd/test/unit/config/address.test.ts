@@ -106,6 +106,7 @@ test.each([
   ["2001:db8::/32", "2001:db9::", false],
   ["::ffff:10.0.0.0/104", "::ffff:10.1.2.3", true],
   ["10.0.0.0/8", "::ffff:10.1.2.3", false],
+  ["10.0.0.0/8", "::10.1.2.3", false],
 ])("%s contains %s: %s", (cidr, ip, expected) => {
   const range = parseCidr(cidr);
   const address = parseIp(ip);
