@@ -16,9 +16,9 @@ export function stateDirectory(command: Command, deps: CliDeps): string {
 }
 
 /** Its modules are loaded here and not before: `k8s --help` needs no HTTP. */
-export async function connect(command: Command, deps: CliDeps): Promise<Client> {
+export async function connect(command: Command, deps: CliDeps, patienceMs?: number): Promise<Client> {
   const { createClient } = await import("./client/client.ts");
-  return createClient(`${stateDirectory(command, deps)}/control.socket`);
+  return createClient(`${stateDirectory(command, deps)}/control.socket`, patienceMs);
 }
 
 /** The local node; undefined while it belongs to no cluster. */

@@ -21,6 +21,7 @@ const deployment = {
     template: {
       metadata: { labels: { app: "web" } },
       spec: {
+        terminationGracePeriodSeconds: 1,
         containers: [{ name: "web", image: webImage, imagePullPolicy: "IfNotPresent", ports: [{ containerPort: 80 }] }],
       },
     },
@@ -149,7 +150,7 @@ describe.skipIf(reason !== undefined)("a node bootstrapped with one command", ()
       "--",
       "sh",
       "-c",
-      "echo said; sleep 3600",
+      "trap exit TERM; echo said; while :; do sleep 1; done",
     );
     await kubectl(host, "-n", namespace, "wait", "--for=condition=Ready", "pod/talker", "--timeout=60s");
     expect(await kubectl(host, "-n", namespace, "logs", "talker")).toBe("said\n");

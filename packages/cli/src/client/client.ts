@@ -17,17 +17,18 @@ export interface QueryOptions {
 /** Deadline of calls whose command has none of its own. */
 export const defaultDeadline = 30e9;
 
-/** A restarting daemon is without a socket for well under a second; a missing one should be reported soon. */
-const unreachableForMs = 2_000;
+/** A daemon that restarts is away for a second or two; one that is not there should be reported soon. */
+const unreachableForMs = 3_000;
 const startingForMs = 30_000;
 const retryEveryMs = 100;
 
-export function createClient(socketPath: string): Client {
+/** @param patienceMs how long a daemon that nobody can reach is waited for */
+export function createClient(socketPath: string, patienceMs = unreachableForMs): Client {
   return {
     socketPath,
     async query<T>(method: "GET" | "POST" | "PUT" | "DELETE", path: string, options: QueryOptions): Promise<T> {
       try {
-        return await whileStarting(options.signal, async () => {
+        return await whileStarting(options.signal, patienceMs, async () => {
           const answer = await send(socketPath, { method, path: `/1.0${path}`, ...options });
           // The daemon and its schema made it: the CLI checks nothing twice.
           return openEnvelope(await readText(answer, options.signal), answer.statusCode ?? 0) as T;
@@ -49,13 +50,13 @@ export function queryError(method: string, path: string, error: unknown): QueryE
 }
 
 /** Asks at once, and again only while nobody listens yet or the daemon says that it is starting. */
-export async function whileStarting<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+export async function whileStarting<T>(signal: AbortSignal, patienceMs: number, ask: () => Promise<T>): Promise<T> {
   const begun = Date.now();
   for (;;) {
     try {
       return await ask();
     } catch (error) {
-      const patience = error instanceof UnreachableError ? unreachableForMs : isStarting(error) ? startingForMs : 0;
+      const patience = error instanceof UnreachableError ? patienceMs : isStarting(error) ? startingForMs : 0;
       if (Date.now() - begun >= patience) throw error;
     }
     await pause(retryEveryMs, signal);

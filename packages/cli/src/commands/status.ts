@@ -25,7 +25,8 @@ export function statusCommand(deps: CliDeps): Command {
     requireRoot(deps);
     const format = parseOutputFormat(options.outputFormat);
     const timeout = atLeastMinimum(options.timeout, deps.printError);
-    const client = await connect(command, deps);
+    // Who waits for a cluster waits for its daemon too: it may be about to start.
+    const client = await connect(command, deps, options.waitReady ? timeout / 1e6 : undefined);
     const { deadline } = await import("../client/client.ts");
     const signal = deadline(timeout);
     await requireLocalNode(client, signal);

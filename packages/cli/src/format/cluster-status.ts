@@ -1,4 +1,4 @@
-import type { ClusterStatus, FeatureStatus, NodeStatus } from "@k8sd/api-types";
+import type { ClusterStatus, Condition, FeatureStatus, NodeStatus } from "@k8sd/api-types";
 import { nodeStatusFields } from "./node-status.ts";
 import type { Output } from "./output.ts";
 import { PlainScalar, type YamlValue } from "./yaml.ts";
@@ -65,6 +65,7 @@ function json(status: ClusterStatus): unknown {
     gateway: featureFields(status.gateway),
     "metrics-server": featureFields(status["metrics-server"]),
     "local-storage": featureFields(status["local-storage"]),
+    ...(status.conditions === undefined ? {} : { conditions: status.conditions }),
   };
 }
 
@@ -81,7 +82,12 @@ function yaml(status: ClusterStatus): YamlValue {
     gateway: yamlFeature(status.gateway),
     "metrics-server": yamlFeature(status["metrics-server"]),
     "local-storage": yamlFeature(status["local-storage"]),
+    ...(status.conditions === undefined ? {} : { conditions: status.conditions.map(yamlCondition) }),
   };
+}
+
+function yamlCondition(condition: Condition): YamlValue {
+  return { ...condition, "observed-at": new PlainScalar(condition["observed-at"]) };
 }
 
 function datastoreFields(status: ClusterStatus): { type?: string; servers?: string[] } {

@@ -55,7 +55,7 @@ export function renderUnit(spec: ServiceSpec, options: UnitOptions): string {
 
 /** systemd 254 learned to wait longer each time; before, one delay has to do: short enough to be back, long enough to be no load. */
 function restartDelay(version: number): readonly string[] {
-  if (version < 254) return ["RestartSec=2"];
+  if (version < 254) return ["RestartSec=1"];
   return ["RestartSec=500ms", "RestartSteps=6", "RestartMaxDelaySec=30"];
 }
 

@@ -30,12 +30,18 @@ export function decode<T>(schema: z.ZodType<T>, body: string, strict: boolean): 
   if (strict && first !== undefined) throw unknownField(first);
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const field = issue?.path.join(".") ?? "";
-  throw invalid(
-    `json: cannot use the value of ${field === "" ? "the body" : `field "${field}"`}: ${issue?.message}`,
-    field,
-  );
+  const { path, message } = innermost(parsed.error.issues[0]);
+  const field = path.join(".");
+  throw invalid(`json: cannot use the value of ${field === "" ? "the body" : `field "${field}"`}: ${message}`, field);
+}
+
+/** Of the alternatives of a union the one that got furthest into the value is what the caller meant. */
+function innermost(issue: z.core.$ZodIssue | undefined): { path: readonly PropertyKey[]; message: string } {
+  if (issue === undefined) return { path: [], message: "invalid value" };
+  if (issue.code !== "invalid_union") return issue;
+  const inner = issue.errors.flatMap((issues) => issues.slice(0, 1).map(innermost));
+  const deepest = inner.reduce((a, b) => (b.path.length > a.path.length ? b : a), { path: [], message: issue.message });
+  return { path: [...issue.path, ...deepest.path], message: deepest.message };
 }
 
 function unknownField({ key, path, suggestion }: UnknownKey): AppError {

@@ -61,7 +61,8 @@ export function toAnswer(error: unknown, requestId: string, rule?: FailureRule):
 
 /** What happened, why, and what to do, as one text. */
 export function textOf(error: AppError): string {
-  const text = errorText(error);
+  const said = errorText(error);
+  const text = error.field === undefined || said.includes(error.field) ? said : `${error.field}: ${said}`;
   return error.remedy === undefined ? text : `${text}. ${error.remedy}`;
 }
 

@@ -43,10 +43,7 @@ async function untilHopeless(name: string, services: Looks, signal: AbortSignal)
 }
 
 async function explained(name: string, error: unknown, services: Looks, signal: AbortSignal): Promise<AppError> {
-  const [status, lines] = await Promise.all([
-    services.status(name, signal),
-    services.logs(name, logLines, signal),
-  ]);
+  const [status, lines] = await Promise.all([services.status(name, signal), services.logs(name, logLines, signal)]);
   const reason = status.reason === undefined ? "" : ` (${status.reason})`;
   const log = lines.length === 0 ? "" : `, its last lines: ${lines.join(" | ")}`;
   return new AppError("unavailable", `${errorText(error)}; ${name} is ${status.state}${reason}${log}`, {

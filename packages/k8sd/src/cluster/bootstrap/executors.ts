@@ -17,11 +17,11 @@ import { removeTuning, tuneSystem } from "../../host/sysctl.ts";
 import type { WantedFile } from "../../lib/write-file.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
-import { awaitService } from "./await-service.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
 import { createLedger } from "../ledger.ts";
 import { completeNodePki, kubeconfigFiles } from "../node-pki.ts";
 import type { Seal } from "../seal.ts";
+import { awaitService } from "./await-service.ts";
 import { createDirectories, createFiles, foreignFiles, removeDirectories, removeFiles } from "./files.ts";
 import type { BootstrapInput, BootstrapStep } from "./plan.ts";
 

@@ -2,6 +2,7 @@ import { annotation } from "./annotations.ts";
 import { type Cidr, contains, overlap, parseCidr, parseCidrs, parseIp, validCidrs } from "./cidr.ts";
 import { type Problem, throwProblems } from "./problems.ts";
 import type { ClusterConfig } from "./types.ts";
+import { nodePrefix } from "./subnets.ts";
 import { rangeProblem } from "./user-facing.ts";
 
 export interface ValidationContext {
@@ -22,8 +23,6 @@ type Rule = (config: ClusterConfig, context: ValidationContext) => readonly Prob
 
 /** From Kubernetes: at most 20 bits of a Service range are for addresses. */
 const serviceBits = 20;
-/** What each node takes out of the pod range. */
-const nodePrefix = { 4: 24, 6: 120 } as const;
 
 const q = (text: string) => JSON.stringify(text);
 const problem = (field: string, message: string, remedy: string): Problem => ({ field, message, remedy });

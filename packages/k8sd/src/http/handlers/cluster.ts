@@ -1,6 +1,7 @@
 import type { BootstrapRequest } from "@k8sd/api-types";
 import { cleanHostname } from "../../cluster/config/hostname.ts";
 import { parseBootstrapConfig } from "../../cluster/config/parse-yaml.ts";
+import type { AppError } from "../../lib/app-error.ts";
 import type { BootstrapOrder } from "../domain.ts";
 import { answers, starts } from "../endpoint.ts";
 import { type FailureRule, HttpError, orBadRequest, textOf } from "../errors.ts";
@@ -8,11 +9,19 @@ import { type FailureRule, HttpError, orBadRequest, textOf } from "../errors.ts"
 /** The contract answers every failure of a bootstrap with 400. */
 const bootstrapFailure: FailureRule = (error) => ({
   status: 400,
-  message:
-    error.kind === "already-initialised"
-      ? "cluster is already bootstrapped"
-      : `failed to bootstrap new cluster: ${textOf(error)}`,
+  message: bootstrapFailureText(error),
 });
+
+function bootstrapFailureText(error: AppError): string {
+  switch (error.kind) {
+    case "already-initialised":
+      return "cluster is already bootstrapped";
+    case "invalid":
+      return `failed to prepare bootstrap config: ${textOf(error)}`;
+    default:
+      return `failed to bootstrap new cluster: ${textOf(error)}`;
+  }
+}
 
 export const cluster = [
   answers("clusterStatus", async ({ domain, signal }) => {

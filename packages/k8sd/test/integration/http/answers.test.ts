@@ -183,7 +183,7 @@ describe("bootstrap", () => {
     [
       "invalid",
       new AppError("invalid", "gateway requires network to be enabled", { remedy: "Enable it." }),
-      "failed to bootstrap new cluster: gateway requires network to be enabled. Enable it.",
+      "failed to prepare bootstrap config: gateway requires network to be enabled. Enable it.",
     ],
     [
       "unavailable",

@@ -37,7 +37,7 @@ ExecStart=/snap/k8s/current/bin/run-service containerd /snap/k8s/current/bin/con
 Environment="SNAP=/snap/k8s/current"
 Environment="SNAP_COMMON=/var/snap/k8s/common"
 Restart=always
-RestartSec=2
+RestartSec=1
 TimeoutStartSec=300
 TimeoutStopSec=10
 KillMode=process
