@@ -49,7 +49,7 @@ export function toAppError(action: string, error: unknown): AppError {
 
 /** True when a read asked for a revision that the datastore no longer has. */
 export function isCompacted(error: unknown): boolean {
-  return error instanceof AppError && error.details["compacted"] === true;
+  return error instanceof AppError && error.details.compacted === true;
 }
 
 /** True when what was asked for, a lease for example, does not exist. */

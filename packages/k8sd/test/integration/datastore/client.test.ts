@@ -39,7 +39,9 @@ async function collect(batches: AsyncIterable<WatchBatch>, count: number): Promi
 }
 
 const described = (events: readonly WatchEvent[]) =>
-  events.map((event) => (event.type === "put" ? `${text(event.kv.key)}=${text(event.kv.value)}` : `-${text(event.key)}`));
+  events.map((event) =>
+    event.type === "put" ? `${text(event.kv.key)}=${text(event.kv.value)}` : `-${text(event.key)}`,
+  );
 
 describe("the client against the embedded engine over TLS", () => {
   test("reads what a transaction wrote, and only the branch whose compares hold runs", async () => {
@@ -75,7 +77,10 @@ describe("the client against the embedded engine over TLS", () => {
   test("a watch from an old revision gets history and then live events, each once, with previous values", async () => {
     const start = await put("w/a", "1");
     await put("w/b", "1");
-    const watch = store.watch({ prefix: "w/" }, { from: start.revision, signal: AbortSignal.timeout(5_000), prevKv: true });
+    const watch = store.watch(
+      { prefix: "w/" },
+      { from: start.revision, signal: AbortSignal.timeout(5_000), prevKv: true },
+    );
     const got = collect(watch, 4);
     await put("w/a", "2");
     await store.txn({ then: [{ op: "delete", range: { key: "w/b" } }] });
@@ -114,7 +119,16 @@ describe("the client against the embedded engine over TLS", () => {
     const { port } = new URL(engine.endpoint);
     expect(await engine.kill("SIGTERM")).toEqual({ code: 0, signal: null });
     engine = await startEngine([...args, "--listen-client-urls", `https://127.0.0.1:${port}`]);
-    await expect.poll(() => put("r/a", "3").then(() => true, () => false), { timeout: 10_000 }).toBe(true);
+    await expect
+      .poll(
+        () =>
+          put("r/a", "3").then(
+            () => true,
+            () => false,
+          ),
+        { timeout: 10_000 },
+      )
+      .toBe(true);
     await put("r/a", "4");
     expect(described(await got)).toEqual(["r/a=1", "r/a=2", "r/a=3", "r/a=4"]);
   });
@@ -126,10 +140,14 @@ describe("the client against the embedded engine over TLS", () => {
 
   test("an engine that does not answer gives a timeout or unavailable within the deadline, never a hang", async () => {
     await using nobody = createEtcdClient({ endpoints: ["http://127.0.0.1:1"], timeoutMs: 500 });
-    await expect(nobody.range({ key: "a" })).rejects.toMatchObject({ kind: expect.stringMatching(/unavailable|timeout/) });
+    await expect(nobody.range({ key: "a" })).rejects.toMatchObject({
+      kind: expect.stringMatching(/unavailable|timeout/),
+    });
   });
 
   test("a second engine on the same data is refused with the reason", async () => {
-    await expect(startEngine([...args, "--listen-client-urls", "https://127.0.0.1:0"])).rejects.toThrow(/another process uses it/);
+    await expect(startEngine([...args, "--listen-client-urls", "https://127.0.0.1:0"])).rejects.toThrow(
+      /another process uses it/,
+    );
   });
 });

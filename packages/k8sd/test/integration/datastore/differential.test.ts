@@ -9,9 +9,9 @@ import { findProgram, startEtcd } from "./support/etcd-process.ts";
 import { createProgram, createRandom, type Operation } from "./support/random-program.ts";
 
 const etcd = findProgram("etcd");
-if (!etcd) console.warn("skipped: no etcd in K8SD_TEST_ETCD or PATH to compare with");
-const operations = Number(process.env["K8SD_DIFF_OPERATIONS"] ?? 2_000);
-const seed = Number(process.env["K8SD_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+if (!etcd) process.stderr.write("skipped: no etcd in K8SD_TEST_ETCD or PATH to compare with\n");
+const operations = Number(process.env.K8SD_DIFF_OPERATIONS ?? 2_000);
+const seed = Number(process.env.K8SD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 /** What a client can see of an answer: everything but who gave it. */
 async function observe(channel: Channel, { call, request }: Operation): Promise<unknown> {
@@ -23,21 +23,29 @@ async function observe(channel: Channel, { call, request }: Operation): Promise<
         return seen(await channel.unary("", "/etcdserverpb.KV/Put", wire.PutRequest, wire.PutResponse, request));
       case "delete": {
         const { DeleteRangeRequest, DeleteRangeResponse } = wire;
-        return seen(await channel.unary("", "/etcdserverpb.KV/DeleteRange", DeleteRangeRequest, DeleteRangeResponse, request));
+        return seen(
+          await channel.unary("", "/etcdserverpb.KV/DeleteRange", DeleteRangeRequest, DeleteRangeResponse, request),
+        );
       }
       case "txn":
         return seen(await channel.unary("", "/etcdserverpb.KV/Txn", wire.TxnRequest, wire.TxnResponse, request));
       case "compact": {
         const { CompactionRequest, CompactionResponse } = wire;
-        return seen(await channel.unary("", "/etcdserverpb.KV/Compact", CompactionRequest, CompactionResponse, request));
+        return seen(
+          await channel.unary("", "/etcdserverpb.KV/Compact", CompactionRequest, CompactionResponse, request),
+        );
       }
       case "grant": {
         const { LeaseGrantRequest, LeaseGrantResponse } = wire;
-        return seen(await channel.unary("", "/etcdserverpb.Lease/LeaseGrant", LeaseGrantRequest, LeaseGrantResponse, request));
+        return seen(
+          await channel.unary("", "/etcdserverpb.Lease/LeaseGrant", LeaseGrantRequest, LeaseGrantResponse, request),
+        );
       }
       case "revoke": {
         const { LeaseRevokeRequest, LeaseRevokeResponse } = wire;
-        return seen(await channel.unary("", "/etcdserverpb.Lease/LeaseRevoke", LeaseRevokeRequest, LeaseRevokeResponse, request));
+        return seen(
+          await channel.unary("", "/etcdserverpb.Lease/LeaseRevoke", LeaseRevokeRequest, LeaseRevokeResponse, request),
+        );
       }
       case "life": {
         const { LeaseTimeToLiveRequest, LeaseTimeToLiveResponse } = wire;
@@ -84,9 +92,13 @@ describe.skipIf(!etcd)(`the engine beside real etcd, seed ${seed}`, () => {
       ...["--data-dir", join(folder.path, "ours"), "--listen-client-urls", "http://127.0.0.1:0"],
     ]);
     using clients = new DisposableStack();
-    const open = (endpoint: string) => clients.adopt(openChannel({ endpoints: [endpoint] }), (channel) => channel.close());
+    const open = (endpoint: string) =>
+      clients.adopt(openChannel({ endpoints: [endpoint] }), (channel) => channel.close());
     const [theirChannel, ourChannel] = [open(real.endpoint), open(ours.endpoint)];
-    const status: Operation = { call: "range", request: { ...wire.RangeRequest.decode(new Uint8Array()), key: Buffer.from("a") } };
+    const status: Operation = {
+      call: "range",
+      request: { ...wire.RangeRequest.decode(new Uint8Array()), key: Buffer.from("a") },
+    };
     await expect.poll(() => observe(theirChannel, status), { timeout: 20_000 }).toHaveProperty("header");
 
     let revision = 1;
@@ -99,7 +111,10 @@ describe.skipIf(!etcd)(`the engine beside real etcd, seed ${seed}`, () => {
       if (header) revision = header;
     }
     const from = Math.max(1, revision - 200);
-    const marker: Operation = { call: "put", request: { ...wire.PutRequest.decode(new Uint8Array()), key: Buffer.from("z") } };
+    const marker: Operation = {
+      call: "put",
+      request: { ...wire.PutRequest.decode(new Uint8Array()), key: Buffer.from("z") },
+    };
     await Promise.all([observe(theirChannel, marker), observe(ourChannel, marker)]);
     const [theirs, mine] = await Promise.all([
       eventsUpTo(real.endpoint, from, revision + 1),

@@ -13,19 +13,43 @@ export function makeTestPki(dir: string): TestPki {
   mkdirSync(dir, { recursive: true });
   const at = (name: string) => join(dir, name);
   const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: dir, stdio: "pipe" });
-  const key = (name: string) => ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", `${name}.key`];
+  const key = (name: string) => [
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-keyout",
+    `${name}.key`,
+  ];
   openssl("req", "-x509", ...key("ca"), "-out", "ca.crt", "-days", "2", "-subj", "/CN=test-ca");
   const issue = (name: string, extensions: string) => {
     openssl("req", ...key(name), "-out", `${name}.csr`, "-subj", `/CN=${name}`);
     writeFileSync(at(`${name}.ext`), extensions);
     const ca = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
-    openssl("x509", "-req", "-in", `${name}.csr`, ...ca, "-days", "2", "-extfile", `${name}.ext`, "-out", `${name}.crt`);
+    openssl(
+      "x509",
+      "-req",
+      "-in",
+      `${name}.csr`,
+      ...ca,
+      "-days",
+      "2",
+      "-extfile",
+      `${name}.ext`,
+      "-out",
+      `${name}.crt`,
+    );
   };
   issue("server", "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n");
   issue("client", "extendedKeyUsage=clientAuth\n");
   return {
     files: { ca: at("ca.crt"), cert: at("server.crt"), key: at("server.key") },
-    client: { ca: readFileSync(at("ca.crt")), cert: readFileSync(at("client.crt")), key: readFileSync(at("client.key")) },
+    client: {
+      ca: readFileSync(at("ca.crt")),
+      cert: readFileSync(at("client.crt")),
+      key: readFileSync(at("client.key")),
+    },
     clientFiles: { cert: at("client.crt"), key: at("client.key") },
   };
 }

@@ -6,8 +6,11 @@ import { join } from "node:path";
 
 /** Where a real etcd or etcdctl is: the folder in K8SD_TEST_ETCD, else the PATH; undefined when there is none. */
 export function findProgram(name: "etcd" | "etcdctl"): string | undefined {
-  const folders = [process.env["K8SD_TEST_ETCD"] ?? "", ...(process.env["PATH"] ?? "").split(":")];
-  return folders.filter(Boolean).map((folder) => join(folder, name)).find(isExecutable);
+  const folders = [process.env.K8SD_TEST_ETCD ?? "", ...(process.env.PATH ?? "").split(":")];
+  return folders
+    .filter(Boolean)
+    .map((folder) => join(folder, name))
+    .find(isExecutable);
 }
 
 function isExecutable(file: string): boolean {
@@ -20,7 +23,10 @@ function isExecutable(file: string): boolean {
 }
 
 /** A real etcd with an empty store, for comparison. */
-export async function startEtcd(program: string, dataDir: string): Promise<{ readonly endpoint: string } & AsyncDisposable> {
+export async function startEtcd(
+  program: string,
+  dataDir: string,
+): Promise<{ readonly endpoint: string } & AsyncDisposable> {
   const [client, peer] = await Promise.all([freePort(), freePort()]);
   const clientUrl = `http://127.0.0.1:${client}`;
   const peerUrl = `http://127.0.0.1:${peer}`;
