@@ -5,6 +5,7 @@ import { isCompacted } from "../../../src/datastore/client-errors.ts";
 import type { Datastore, WatchBatch, WatchEvent } from "../../../src/datastore/datastore.ts";
 import { makeTestPki, type TestPki } from "./support/certificates.ts";
 import { type EngineProcess, startEngine, temporaryFolder } from "./support/engine-process.ts";
+import { always, when } from "./support/writes.ts";
 
 const cleanup = new AsyncDisposableStack();
 let pki: TestPki;
@@ -26,7 +27,7 @@ afterAll(() => cleanup.disposeAsync());
 
 const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString();
 const put = (key: string, value: string, lease?: bigint) =>
-  store.txn({ then: [{ op: "put", key, value, ...(lease === undefined ? {} : { lease }) }] });
+  store.txn(always({ op: "put", key, value, ...(lease === undefined ? {} : { lease }) }));
 
 async function collect(batches: AsyncIterable<WatchBatch>, count: number): Promise<WatchEvent[]> {
   const events: WatchEvent[] = [];
@@ -45,16 +46,20 @@ const described = (events: readonly WatchEvent[]) =>
 
 describe("the client against the embedded engine over TLS", () => {
   test("reads what a transaction wrote, and only the branch whose compares hold runs", async () => {
-    const created = await store.txn({
-      if: [{ key: "t/a", target: "create", is: "=", to: 0 }],
-      then: [{ op: "put", key: "t/a", value: "1" }],
-      else: [{ op: "range", range: { key: "t/a" } }],
-    });
-    const again = await store.txn({
-      if: [{ key: "t/a", target: "create", is: "=", to: 0 }],
-      then: [{ op: "put", key: "t/a", value: "2" }],
-      else: [{ op: "range", range: { key: "t/a" } }],
-    });
+    const created = await store.txn(
+      when(
+        { key: "t/a", target: "create", is: "=", to: 0 },
+        [{ op: "put", key: "t/a", value: "1" }],
+        [{ op: "range", range: { key: "t/a" } }],
+      ),
+    );
+    const again = await store.txn(
+      when(
+        { key: "t/a", target: "create", is: "=", to: 0 },
+        [{ op: "put", key: "t/a", value: "2" }],
+        [{ op: "range", range: { key: "t/a" } }],
+      ),
+    );
     expect(created.succeeded).toBe(true);
     expect(again.succeeded).toBe(false);
     expect(again.revision).toBe(created.revision);
@@ -83,7 +88,7 @@ describe("the client against the embedded engine over TLS", () => {
     );
     const got = collect(watch, 4);
     await put("w/a", "2");
-    await store.txn({ then: [{ op: "delete", range: { key: "w/b" } }] });
+    await store.txn(always({ op: "delete", range: { key: "w/b" } }));
     const events = await got;
     expect(described(events)).toEqual(["w/a=1", "w/b=1", "w/a=2", "-w/b"]);
     expect(events.map((event) => text(event.prevKv?.value))).toEqual(["", "", "1", "1"]);

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createEtcdClient } from "../../../src/datastore/client.ts";
 import { startEngine, temporaryFolder } from "./support/engine-process.ts";
+import { always } from "./support/writes.ts";
 
 const writers = 16;
 const rounds = 3;
@@ -35,7 +36,7 @@ test("every acknowledged write survives kill -9, and revisions never go back", a
       for (let value = acknowledged.get(key)?.value ?? 0; !killed.signal.aborted; ) {
         value++;
         const answer = await store
-          .txn({ then: [{ op: "put", key, value: String(value) }] }, { signal: killed.signal })
+          .txn(always({ op: "put", key, value: String(value) }), { signal: killed.signal })
           .catch(() => undefined);
         if (!answer) return;
         expect(answer.revision).toBeGreaterThan(acknowledged.get(key)?.revision ?? newest);
