@@ -3,33 +3,43 @@ import { isLoopback } from "../components/address.ts";
 import type { NodeView } from "../components/component.ts";
 import { renderKubeconfig, serverUrl } from "../kube/kubeconfig.ts";
 import type { WantedFile } from "../lib/write-file.ts";
-import { type CompletedPki, completePki } from "../pki/complete.ts";
+import { checkSupplied } from "../pki/check.ts";
+import { type CompletedPki, completePki, type PkiOptions } from "../pki/complete.ts";
+import type { NodeIdentity } from "../pki/node-identity.ts";
 import type { SuppliedPki } from "../pki/supplied.ts";
 import type { BootstrapInput } from "./bootstrap/plan.ts";
 import { firstServiceAddress } from "./config/subnets.ts";
 
 /** The certificates of the first node of a cluster, authorities included. */
 export function completeNodePki(input: BootstrapInput, supplied: SuppliedPki, now: Date): CompletedPki {
-  const { view } = input;
-  return completePki(
-    supplied,
-    {
-      nodeName: view.name,
-      hostName: view.hostname,
-      addresses: view.addresses.filter((address) => !isLoopback(address)),
-      serviceIps: view.network.serviceCidrs.map(firstServiceAddress),
-      clusterDomain: view.kubelet.clusterDomain,
-      extraSans: input.extraSans,
-    },
-    {
-      role: view.role,
-      datastore: view.datastore.engine === "external" ? "external" : "managed",
-      createAuthorities: true,
-      signingKeysOnDisk: true,
-      paths: { pki: view.paths.pki, state: view.paths.state },
-      now,
-    },
-  );
+  return completePki(supplied, identityOf(input), optionsOf(input, now));
+}
+
+/** Throws what `completeNodePki` would throw, without making anything. */
+export function checkNodePki(input: BootstrapInput, supplied: SuppliedPki, now: Date): void {
+  checkSupplied(supplied, identityOf(input), optionsOf(input, now));
+}
+
+function identityOf({ view, extraSans }: BootstrapInput): NodeIdentity {
+  return {
+    nodeName: view.name,
+    hostName: view.hostname,
+    addresses: view.addresses.filter((address) => !isLoopback(address)),
+    serviceIps: view.network.serviceCidrs.map(firstServiceAddress),
+    clusterDomain: view.kubelet.clusterDomain,
+    extraSans,
+  };
+}
+
+function optionsOf({ view }: BootstrapInput, now: Date): PkiOptions {
+  return {
+    role: view.role,
+    datastore: view.datastore.engine === "external" ? "external" : "managed",
+    createAuthorities: true,
+    signingKeysOnDisk: true,
+    paths: { pki: view.paths.pki, state: view.paths.state },
+    now,
+  };
 }
 
 /** The kubeconfigs of the node's own programs; they talk to the API server of the node itself. */

@@ -1,22 +1,26 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { AppError } from "../lib/app-error.ts";
 import {
+  type Asn1,
   bitString,
-  children,
-  contextTag,
-  type DerNode,
-  der,
+  bitsOf,
+  bytesOf,
+  context,
+  contextParts,
+  fromDer,
+  isContext,
   octetString,
   oid,
-  readDer,
-  readOid,
+  oidOf,
   sequence,
+  sequenceParts,
   set,
-  tag,
+  setParts,
+  toDer,
   unsignedInteger,
-} from "./der.ts";
+} from "./asn1.ts";
 import { keyWeakness, maxPemBytes, signatureAlgorithm, signWith, spkiOf, verifySignature } from "./keys.ts";
-import { generalNames, nameDer, type Subject, type SubjectAltNames } from "./names.ts";
+import { distinguishedName, generalNames, type Subject, type SubjectAltNames } from "./names.ts";
 import { pemDecode, pemEncode } from "./pem.ts";
 import { extensionOid, findExtension, readGeneralNames } from "./x509.ts";
 
@@ -39,15 +43,16 @@ export function createCsr(subject: Subject, names: SubjectAltNames, privateKey: 
   const extensions =
     names.dns.length + names.ip.length === 0
       ? []
-      : [sequence(oid(extensionOid.subjectAltName), octetString(generalNames(names)))];
+      : [sequence(oid(extensionOid.subjectAltName), octetString(toDer(generalNames(names))))];
   const attributes = extensions.length === 0 ? [] : [sequence(oid(extensionRequest), set(sequence(...extensions)))];
   const info = sequence(
     unsignedInteger(Buffer.from([0])),
-    nameDer(subject),
-    spkiOf(privateKey),
-    der(contextTag(0, true), ...attributes),
+    distinguishedName(subject),
+    fromDer(spkiOf(privateKey)),
+    context(0, attributes),
   );
-  return pemEncode(label, sequence(info, signatureAlgorithm(privateKey), bitString(signWith(privateKey, info))));
+  const signature = bitString(signWith(privateKey, toDer(info)));
+  return pemEncode(label, toDer(sequence(info, signatureAlgorithm(privateKey), signature)));
 }
 
 /** Reads a request and checks that its sender holds the private key. */
@@ -64,20 +69,21 @@ export function parseCsr(pem: string): CertificateRequest {
 }
 
 function read(body: Buffer): CertificateRequest {
-  const [info, algorithm, signature] = children(readDer(body));
-  const [, subject, spki, attributes] = info === undefined ? [] : children(info);
-  const algorithmId = algorithm === undefined ? undefined : children(algorithm)[0];
+  const [info, algorithm, signature] = sequenceParts(fromDer(body));
+  const [, subject, spki, attributes] = info === undefined ? [] : sequenceParts(info);
+  const algorithmId = algorithm === undefined ? undefined : sequenceParts(algorithm)[0];
   if (info === undefined || subject === undefined || spki === undefined || algorithmId === undefined)
     throw invalidCsr("parts are missing");
-  if (signature?.tag !== tag.bitString || signature.content[0] !== 0) throw invalidCsr("its signature is not readable");
-  const publicKey = createPublicKey({ key: spki.raw, format: "der", type: "spki" });
+  if (signature === undefined) throw invalidCsr("it is not signed");
+  const publicKey = createPublicKey({ key: toDer(spki), format: "der", type: "spki" });
   const weakness = keyWeakness(publicKey);
   if (weakness !== undefined) throw invalidCsr(weakness);
-  if (!verifySignature(readOid(algorithmId), publicKey, info.raw, signature.content.subarray(1)))
+  // Written anew, so that only what is DER can match; other encodings of the same values exist.
+  if (!verifySignature(oidOf(algorithmId), publicKey, toDer(info), bitsOf(signature)))
     throw invalidCsr("its signature does not match its key");
   const alternative = findExtension(requestedExtensions(attributes), extensionOid.subjectAltName);
   const names = readGeneralNames(alternative);
-  const count = alternative === undefined ? 0 : children(readDer(alternative)).length;
+  const count = alternative === undefined ? 0 : sequenceParts(alternative).length;
   return {
     commonName: attributesOf(subject, commonNameOid).at(-1) ?? "",
     organizations: attributesOf(subject, organizationOid),
@@ -87,23 +93,23 @@ function read(body: Buffer): CertificateRequest {
   };
 }
 
-function requestedExtensions(attributes: DerNode | undefined): readonly DerNode[] {
-  if (attributes?.tag !== contextTag(0, true)) return [];
-  for (const attribute of children(attributes, attributes.tag)) {
-    const [id, values] = children(attribute);
-    if (id === undefined || values === undefined || readOid(id) !== extensionRequest) continue;
-    const list = children(values, tag.set)[0];
-    return list === undefined ? [] : children(list);
+function requestedExtensions(attributes: Asn1 | undefined): readonly Asn1[] {
+  if (!isContext(attributes, 0)) return [];
+  for (const attribute of contextParts(attributes, 0)) {
+    const [id, values] = sequenceParts(attribute);
+    if (id === undefined || values === undefined || oidOf(id) !== extensionRequest) continue;
+    const list = setParts(values)[0];
+    return list === undefined ? [] : sequenceParts(list);
   }
   return [];
 }
 
-function attributesOf(name: DerNode, type: string): readonly string[] {
-  return children(name)
-    .flatMap((part) => children(part, tag.set))
+function attributesOf(name: Asn1, type: string): readonly string[] {
+  return sequenceParts(name)
+    .flatMap(setParts)
     .flatMap((attribute) => {
-      const [id, value] = children(attribute);
-      return id !== undefined && value !== undefined && readOid(id) === type ? [value.content.toString("utf8")] : [];
+      const [id, value] = sequenceParts(attribute);
+      return id !== undefined && value !== undefined && oidOf(id) === type ? [bytesOf(value).toString("utf8")] : [];
     });
 }
 

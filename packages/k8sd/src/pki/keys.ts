@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from "node:crypto";
 import { AppError } from "../lib/app-error.ts";
-import { oid, sequence } from "./der.ts";
+import { type Asn1, asn1Null, oid, sequence } from "./asn1.ts";
 
 /** Larger than any key or chain of certificates in use, small enough to refuse what is not one. */
 export const maxPemBytes = 64 * 1024;
@@ -64,14 +64,13 @@ export function spkiOf(key: KeyObject): Buffer {
 }
 
 interface SignatureAlgorithm {
-  readonly identifier: Buffer;
+  readonly identifier: Asn1;
   /** undefined for Ed25519, which hashes by itself. */
   readonly hash: string | undefined;
 }
 
-const derNull = Buffer.from([0x05, 0x00]);
 const rsaWithSha256: SignatureAlgorithm = {
-  identifier: sequence(oid("1.2.840.113549.1.1.11"), derNull),
+  identifier: sequence(oid("1.2.840.113549.1.1.11"), asn1Null),
   hash: "sha256",
 };
 const ed25519: SignatureAlgorithm = { identifier: sequence(oid("1.3.101.112")), hash: undefined };
@@ -91,8 +90,8 @@ const acceptedHashes: Readonly<Record<string, string | undefined>> = {
 };
 const ed25519Oid = "1.3.101.112";
 
-/** The DER AlgorithmIdentifier under which `key` signs. */
-export function signatureAlgorithm(key: KeyObject): Buffer {
+/** The AlgorithmIdentifier under which `key` signs. */
+export function signatureAlgorithm(key: KeyObject): Asn1 {
   return algorithmFor(key).identifier;
 }
 

@@ -1,10 +1,11 @@
 import type { X509Certificate } from "node:crypto";
 import { AppError } from "../lib/app-error.ts";
+import { toDer } from "./asn1.ts";
 import type { AuthorityName, AuthorityRow } from "./authority-table.ts";
 import type { Authority } from "./certificate.ts";
 import type { CertificateRow, PairName } from "./certificate-table.ts";
 import { privateKeyPem, readPrivateKey } from "./keys.ts";
-import { nameDer, type Subject } from "./names.ts";
+import { distinguishedName, type Subject } from "./names.ts";
 import type { NodeIdentity } from "./node-identity.ts";
 import { chainsTo, dateProblem, invalidCertificate, matchesKey, missingUsage } from "./verify.ts";
 import { maySignCertificates, readCertificates, tbsFields } from "./x509.ts";
@@ -165,7 +166,7 @@ function keyMismatch(field: string, keyField: string): AppError {
 
 /** Compares what grants access, the common name and the organizations, in whichever order and encoding they stand. */
 function sameSubject(certificate: X509Certificate, wanted: Subject): boolean {
-  if (tbsFields(certificate).subject.raw.equals(nameDer(wanted))) return true;
+  if (toDer(tbsFields(certificate).subject).equals(toDer(distinguishedName(wanted)))) return true;
   const subject = certificate.toLegacyObject().subject as { readonly CN?: unknown; readonly O?: unknown };
   const organizations = [subject.O ?? []].flat();
   return (

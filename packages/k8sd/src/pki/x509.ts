@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { AppError } from "../lib/app-error.ts";
-import { children, contextTag, type DerNode, readDer, readOid, tag } from "./der.ts";
+import { type Asn1, bytesOf, contextParts, fromDer, isContext, octetsOf, oidOf, sequenceParts } from "./asn1.ts";
 import { maxPemBytes } from "./keys.ts";
 import { ipText, type SubjectAltNames } from "./names.ts";
 import { pemDecode, pemEncode } from "./pem.ts";
@@ -41,32 +41,32 @@ export function readCertificates(pem: string, field: string): readonly [X509Cert
   );
 }
 
-/** The parts of a certificate that are copied into others byte by byte. */
+/** The parts of a certificate that Node does not show, or not as they stand in it. */
 export function tbsFields(certificate: X509Certificate): {
-  readonly subject: DerNode;
-  readonly extensions: readonly DerNode[];
+  readonly subject: Asn1;
+  readonly extensions: readonly Asn1[];
 } {
-  const tbs = children(readDer(certificate.raw))[0];
-  const fields = tbs === undefined ? [] : children(tbs);
+  const [tbs] = sequenceParts(fromDer(certificate.raw));
+  const fields = tbs === undefined ? [] : sequenceParts(tbs);
   // The version, [0], is absent in version 1 certificates.
-  const subject = fields[fields[0]?.tag === contextTag(0, true) ? 5 : 4];
+  const subject = fields[isContext(fields[0], 0) ? 5 : 4];
   if (subject === undefined) throw new RangeError("the certificate has no subject");
-  const wrapper = fields.find((field) => field.tag === contextTag(3, true));
-  const list = wrapper === undefined ? undefined : children(wrapper, wrapper.tag)[0];
-  return { subject, extensions: list === undefined ? [] : children(list) };
+  const wrapper = fields.find((field) => isContext(field, 3));
+  const list = wrapper === undefined ? undefined : contextParts(wrapper, 3)[0];
+  return { subject, extensions: list === undefined ? [] : sequenceParts(list) };
 }
 
-/** The DER inside an extension, or undefined when the certificate does not have it. */
-export function extensionValue(certificate: X509Certificate, id: string): Buffer | undefined {
+/** What is inside an extension, or undefined when the certificate does not have it. */
+export function extensionValue(certificate: X509Certificate, id: string): Asn1 | undefined {
   return findExtension(tbsFields(certificate).extensions, id);
 }
 
-export function findExtension(extensions: readonly DerNode[], id: string): Buffer | undefined {
+export function findExtension(extensions: readonly Asn1[], id: string): Asn1 | undefined {
   for (const extension of extensions) {
-    const parts = children(extension);
+    const parts = sequenceParts(extension);
     const [name] = parts;
     const value = parts.at(-1);
-    if (name !== undefined && value?.tag === tag.octetString && readOid(name) === id) return value.content;
+    if (name !== undefined && value !== undefined && oidOf(name) === id) return fromDer(octetsOf(value));
   }
   return undefined;
 }
@@ -76,20 +76,17 @@ export function namesOf(certificate: X509Certificate): SubjectAltNames {
   return readGeneralNames(extensionValue(certificate, extensionOid.subjectAltName));
 }
 
-export function readGeneralNames(value: Buffer | undefined): SubjectAltNames {
-  const names = value === undefined ? [] : children(readDer(value));
+export function readGeneralNames(value: Asn1 | undefined): SubjectAltNames {
+  const names = value === undefined ? [] : sequenceParts(value);
   return {
-    dns: names
-      .filter((name) => name.tag === contextTag(2, false))
-      .map((name) => name.content.toString("latin1").toLowerCase()),
-    ip: names.filter((name) => name.tag === contextTag(7, false)).map((name) => ipText(name.content)),
+    dns: names.filter((name) => isContext(name, 2)).map((name) => bytesOf(name).toString("latin1").toLowerCase()),
+    ip: names.filter((name) => isContext(name, 7)).map((name) => ipText(bytesOf(name))),
   };
 }
 
 /** True when the key usage allows signing certificates; a certificate without the extension may do everything. */
 export function maySignCertificates(certificate: X509Certificate): boolean {
-  const value = extensionValue(certificate, extensionOid.keyUsage);
-  if (value === undefined) return certificate.ca;
-  const bits = readDer(value).content[1] ?? 0;
-  return certificate.ca && (bits & 0b0000_0100) !== 0;
+  if (!certificate.ca) return false;
+  const usage = extensionValue(certificate, extensionOid.keyUsage);
+  return usage === undefined || ((bytesOf(usage)[1] ?? 0) & 0b0000_0100) !== 0;
 }

@@ -15,7 +15,7 @@ import { fromBootstrap } from "../config/from-bootstrap.ts";
 import { nodeSubnet } from "../config/subnets.ts";
 import type { ClusterConfig, NodeConfig, ResolvedClusterConfig } from "../config/types.ts";
 import { validate } from "../config/validate.ts";
-import { completeNodePki } from "../node-pki.ts";
+import { checkNodePki } from "../node-pki.ts";
 import type { BootstrapInput } from "./plan.ts";
 
 export interface PrepareDeps {
@@ -59,8 +59,7 @@ export function prepareBootstrap(
     kubernetes: deps.kubernetes,
     systemTuning: !parsed.node.disableSystemTuning,
   };
-  // Thrown away: it is the check of what the user supplied. Files are written by their step.
-  completeNodePki(input, secret, new Date(deps.now));
+  checkNodePki(input, secret, new Date(deps.now));
   for (const component of wantedComponents(view)) component.render(view);
   return { input, secret };
 }
