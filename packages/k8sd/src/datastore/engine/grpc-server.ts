@@ -67,8 +67,8 @@ export interface GrpcServerOptions {
 const maxConcurrentStreams = 10_000;
 /** Room for one largest request without a round trip. */
 const windowBytes = 2 * 1024 * 1024;
-/** What peers get to finish their calls at a stop. */
-const drainMs = 2_000;
+/** What peers get to finish their calls at a stop: a write in progress takes a few milliseconds, and clients try again. */
+const drainMs = 500;
 
 const http2Options: ServerOptions & NetServerOptions = {
   // A peer that vanished without a word is found by probes of the connection.
