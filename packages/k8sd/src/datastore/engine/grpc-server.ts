@@ -86,8 +86,7 @@ const headersOfAnswer = { ":status": 200, "content-type": "application/grpc" };
 const okTrailers = { "grpc-status": "0" };
 
 /**
- * gRPC over node:http2. Own framing, because it is a few dozen lines and answers about twice as many small requests as the
- * general library, with less memory per call.
+ * gRPC over node:http2. Own framing, because it is a few dozen lines and keeps the general library's objects out of each call.
  */
 export function createGrpcServer({ methods, maxMessageBytes }: GrpcServerOptions, log: Logger): GrpcServer {
   const servers: (Http2Server | Http2SecureServer)[] = [];
