@@ -93,10 +93,18 @@ export function issueFrom(template: CertificateTemplate, issuer: Issuer): string
 
 /** A certificate that is its own issuer: an authority, or an identity that others pin by its fingerprint. */
 export function selfSign(template: Omit<CertificateTemplate, "publicKey">, privateKey: KeyObject): string {
+  return createAuthority(template, privateKey).pem;
+}
+
+/** A self-signed certificate, ready to sign others without being read again. */
+export function createAuthority(
+  template: Omit<CertificateTemplate, "publicKey">,
+  privateKey: KeyObject,
+): { readonly pem: string; readonly issuer: Issuer } {
   const notAfter = new Date(template.now.getTime() + template.lifetimeMs);
   const spki = fromDer(spkiOf(privateKey));
   const issuer = { name: distinguishedName(template.subject), privateKey, keyId: keyIdentifier(spki), notAfter };
-  return build({ ...template, publicKey: privateKey }, spki, notAfter, issuer);
+  return { pem: build({ ...template, publicKey: privateKey }, spki, notAfter, issuer), issuer };
 }
 
 function build(template: CertificateTemplate, spki: Asn1, notAfter: Date, issuer: Issuer): string {

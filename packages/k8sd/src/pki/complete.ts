@@ -1,8 +1,7 @@
-import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import type { WantedFile } from "../lib/write-file.ts";
 import type { AuthorityName, AuthorityRow } from "./authority-table.ts";
-import { type Issuer, issueFrom, issuerOf, selfSign } from "./certificate.ts";
+import { createAuthority, type Issuer, issueFrom, issuerOf, selfSign } from "./certificate.ts";
 import type { KubeconfigFile, PairName } from "./certificate-table.ts";
 import { type CheckedAuthority, type CheckedPair, type CheckedPki, type CheckOptions, checkSupplied } from "./check.ts";
 import { generateKey, privateKeyPem, publicKeyOf } from "./keys.ts";
@@ -57,8 +56,7 @@ function completeAuthority({ row, given }: CheckedAuthority, now: Date): KnownAu
   }
   const privateKey = generateKey();
   const template = { subject: { commonName: row.commonName }, names: noNames, usages: "authority" } as const;
-  const pem = selfSign({ ...template, lifetimeMs: lifetimes.authority, now }, privateKey);
-  const issuer = issuerOf({ certificate: new X509Certificate(pem), privateKey });
+  const { pem, issuer } = createAuthority({ ...template, lifetimeMs: lifetimes.authority, now }, privateKey);
   return { row, pem, signer: { issuer, keyPem: privateKeyPem(privateKey) } };
 }
 

@@ -69,7 +69,10 @@ export function parseCsr(pem: string): CertificateRequest {
 }
 
 function read(body: Buffer): CertificateRequest {
-  const [info, algorithm, signature] = sequenceParts(fromDer(body));
+  const request = fromDer(body);
+  // The signature is checked over what is written anew, which is what was signed only if there is one way to write it.
+  if (!toDer(request).equals(body)) throw invalidCsr("it is not DER");
+  const [info, algorithm, signature] = sequenceParts(request);
   const [, subject, spki, attributes] = info === undefined ? [] : sequenceParts(info);
   const algorithmId = algorithm === undefined ? undefined : sequenceParts(algorithm)[0];
   if (info === undefined || subject === undefined || spki === undefined || algorithmId === undefined)
@@ -78,7 +81,6 @@ function read(body: Buffer): CertificateRequest {
   const publicKey = createPublicKey({ key: toDer(spki), format: "der", type: "spki" });
   const weakness = keyWeakness(publicKey);
   if (weakness !== undefined) throw invalidCsr(weakness);
-  // Written anew, so that only what is DER can match; other encodings of the same values exist.
   if (!verifySignature(oidOf(algorithmId), publicKey, toDer(info), bitsOf(signature)))
     throw invalidCsr("its signature does not match its key");
   const alternative = findExtension(requestedExtensions(attributes), extensionOid.subjectAltName);

@@ -62,6 +62,46 @@ describe("a certificate request", () => {
   });
 });
 
+describe("a request that is not DER", () => {
+  const label = "CERTIFICATE REQUEST";
+  const refuse = (der: Buffer): string => errorOf(() => parseCsr(pemEncode(label, der))).kind;
+  const body = pemDecode(label, createCsr(kubelet, noNames, generateKey()))[0] ?? Buffer.of();
+
+  test("is refused, though it holds the same values and they were signed", () => {
+    const content = body.subarray(3);
+    const [outer, inner] = [body.subarray(0, 2), content.subarray(0, 2)];
+    expect([outer.toString("hex"), inner.toString("hex")]).toEqual(["3081", "3081"]);
+    expect(refuse(Buffer.concat([Buffer.of(0x30, 0x82, 0), body.subarray(2)]))).toBe("invalid");
+    const info = Buffer.concat([Buffer.of(0x30, 0x82, 0), content.subarray(2)]);
+    expect(refuse(Buffer.concat([Buffer.of(0x30, 0x81, info.length), info]))).toBe("invalid");
+    expect(refuse(Buffer.concat([Buffer.of(0x30, 0x80), content, Buffer.of(0, 0)]))).toBe("invalid");
+    expect(refuse(Buffer.concat([body, Buffer.of(0)]))).toBe("invalid");
+  });
+
+  test.each([
+    ["nested without end", Buffer.alloc(40_000, Buffer.of(0x30, 0x80))],
+    ["nested with lengths", nested(10_000)],
+    [
+      "made of very many values",
+      Buffer.concat([Buffer.of(0x30, 0x82, 0x9c, 0x40), Buffer.alloc(40_000, "3000", "hex")]),
+    ],
+    ["of a length that no file has", Buffer.of(0x30, 0x88, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)],
+  ])("is refused at once when it is %s", (_what, der) => {
+    expect(refuse(der)).toBe("invalid");
+  });
+});
+
+/** SEQUENCE within SEQUENCE, every length right. */
+function nested(depth: number): Buffer {
+  const headers: Buffer[] = [];
+  for (let length = 0, level = 0; level < depth; level++) {
+    const header = Buffer.of(0x30, 0x82, length >> 8, length & 0xff);
+    headers.unshift(header);
+    length += header.length;
+  }
+  return Buffer.concat(headers);
+}
+
 describe("signing a node's request", () => {
   const authority = {
     certificate: new X509Certificate(cluster["ca-crt"] ?? ""),
