@@ -1,5 +1,5 @@
 import type { asn1 as forge } from "node-forge";
-// The ASN.1 part alone: the whole package takes ten times as long to load, and three times the memory.
+// The ASN.1 part alone: the whole package takes eight times as long to load and three times the memory.
 import asn1 from "node-forge/lib/asn1.js";
 
 export type Asn1 = forge.Asn1;
