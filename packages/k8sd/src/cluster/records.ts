@@ -26,16 +26,16 @@ export function createRecords(datastore: Pick<Datastore, "range" | "txn">): Reco
       return kvs.map((kv) => parse<T>(kv));
     },
     put: async (key, value, signal) => {
-      await datastore.txn({ then: [putOp(key, value)] }, { signal, timeoutMs });
+      await datastore.txn({ success: [putOp(key, value)] }, { signal, timeoutMs });
     },
     delete: async (key, signal) => {
-      await datastore.txn({ then: [{ op: "delete", range: { key } }] }, { signal, timeoutMs });
+      await datastore.txn({ success: [{ op: "delete", range: { key } }] }, { signal, timeoutMs });
     },
     createAll: async (values, signal) => {
       const { succeeded } = await datastore.txn(
         {
-          if: Object.keys(values).map((key) => ({ key, target: "create", is: "=", to: 0 })),
-          then: Object.entries(values).map(([key, value]) => putOp(key, value)),
+          compare: Object.keys(values).map((key) => ({ key, target: "create", is: "=", to: 0 })),
+          success: Object.entries(values).map(([key, value]) => putOp(key, value)),
         },
         { signal, timeoutMs },
       );

@@ -66,9 +66,9 @@ export function rangeResult(response: wire.RangeResponse): RangeResult {
 
 export function txnRequest(txn: Txn): wire.TxnRequest {
   return {
-    compare: (txn.if ?? []).map(compareRequest),
-    success: (txn.then ?? []).map(opRequest),
-    failure: (txn.else ?? []).map(opRequest),
+    compare: (txn.compare ?? []).map(compareRequest),
+    success: (txn.success ?? []).map(opRequest),
+    failure: (txn.failure ?? []).map(opRequest),
   };
 }
 

@@ -61,11 +61,11 @@ export type Op =
   | { readonly op: "range"; readonly range: KeyRange; readonly select?: RangeSelection }
   | { readonly op: "txn"; readonly txn: Txn };
 
-/** All compares hold: then runs; otherwise else. */
+/** All compares hold: success runs; otherwise failure. */
 export interface Txn {
-  readonly if?: readonly Compare[];
-  readonly then?: readonly Op[];
-  readonly else?: readonly Op[];
+  readonly compare?: readonly Compare[];
+  readonly success?: readonly Op[];
+  readonly failure?: readonly Op[];
 }
 
 export type OpResult =
