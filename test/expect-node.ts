@@ -1,4 +1,3 @@
-import { expect } from "vitest";
 import type { Host } from "./hosts/types.ts";
 
 /** Runs `k8s` in the host; the exit code and both streams are for the test to judge. */
@@ -12,13 +11,16 @@ export async function bootstrap(host: Host, config?: string): Promise<void> {
   const result = await k8s(host, ["bootstrap", "--address", host.address, "--timeout", "180s", ...file], {
     ...(config === undefined ? {} : { stdin: config }),
   });
-  expect(`${result.exitCode}\n${result.stderr}`, await host.journal("k8sd")).toMatch(/^0\n/);
+  if (result.exitCode !== 0) throw new Error(`${result.stderr}\n${tail(await host.journal("k8sd"))}`);
 }
 
+const tail = (log: string): string => log.split("\n").slice(-20).join("\n");
+
 /** Waits until every condition of the node holds. */
-export async function becomesReady(host: Host, timeout = "120s"): Promise<void> {
+export async function becomesReady(host: Host, timeout = "60s"): Promise<void> {
   const result = await k8s(host, ["status", "--wait-ready", "--timeout", timeout]);
-  expect(`${result.exitCode}\n${result.stdout}${result.stderr}`).toMatch(/^0\ncluster status: +ready\n/);
+  const told = `${result.exitCode}\n${result.stdout}${result.stderr}`;
+  if (!/^0\ncluster status: +ready\n/.test(told)) throw new Error(`${told}\n${tail(await host.journal("k8sd"))}`);
 }
 
 /** Runs kubectl against the host's cluster. */

@@ -1,4 +1,3 @@
-import { parseArgs } from "node:util";
 import { execa } from "execa";
 import { stage } from "../stage.ts";
 import { add, noTests } from "./counts.ts";
@@ -6,12 +5,9 @@ import { phase } from "./phase.ts";
 import { tiers } from "./tiers.ts";
 import { runTier } from "./vitest.ts";
 
-/** `npm test`: every tier a contributor needs. `run/main.ts TIER [FILTER…]`: one tier, or a part of it. */
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
-  options: { seeds: { type: "string" } },
-});
-const [wanted, ...filters] = positionals;
+/** `npm test`: every tier a contributor needs. `run/main.ts TIER [vitest's own arguments…]`: one tier, or a part of it. */
+const [wanted, ...rest] = process.argv.slice(2);
+const { seeds, filters } = takeSeeds(rest);
 const chosen = wanted === undefined ? tiers.filter((tier) => tier.main) : tiers.filter((tier) => tier.name === wanted);
 if (chosen.length === 0) {
   console.error(
@@ -23,6 +19,11 @@ if (chosen.length === 0) {
 const run = (command: string, ...args: string[]) =>
   execa(`node_modules/.bin/${command}`, args, { stdio: ["ignore", "inherit", "inherit"] });
 
+function takeSeeds(args: readonly string[]): { seeds: string | undefined; filters: readonly string[] } {
+  const at = args.indexOf("--seeds");
+  return at < 0 ? { seeds: undefined, filters: args } : { seeds: args[at + 1], filters: args.toSpliced(at, 2) };
+}
+
 let counts = noTests;
 try {
   if (wanted === undefined) {
@@ -30,7 +31,10 @@ try {
     await phase("Types", () => run("tsc", "-b"));
     await phase("Unused files, exports and dependencies", () => run("knip"));
   }
-  const env: Record<string, string> = values.seeds === undefined ? {} : { K8SD_SEEDS: values.seeds };
+  const env: Record<string, string> = {
+    ...(wanted === undefined ? { K8SD_FAULTS: "main" } : {}),
+    ...(seeds === undefined ? {} : { K8SD_SEEDS: seeds }),
+  };
   if (chosen.some((tier) => tier.needsHosts)) {
     const staged = await phase("Programs for the test hosts", () => stage({ kubernetes: true }));
     Object.assign(env, staged.env);

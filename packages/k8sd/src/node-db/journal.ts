@@ -33,6 +33,8 @@ export interface Journal {
   steps(id: string): readonly JournaledStep[];
   step(id: string, step: number, state: StepState): void;
   note(id: string, step: number, note: string): void;
+  /** Marks a step as done in one transaction with other writes to the same database. */
+  commit(id: string, step: number, write: () => void): void;
   secret(id: string): string | undefined;
   undoing(id: string, error: string): void;
   /** Ends the operation and forgets its secrets. */
@@ -118,16 +120,18 @@ export function createJournal(db: NodeDb, now: () => number): Journal {
     note: (id, step, note) => {
       setNote.run(note, id, step);
     },
+    commit: db.transaction((id: string, step: number, write: () => void) => {
+      write();
+      upsertStep.run(id, step, "done", now());
+    }),
     secret: (id) => secret.get(id)?.value,
     undoing: (id, error) => {
       setUndoing.run(error, id);
     },
-    finish: db.transaction(
-      (id: string, state: "done" | "undone", outcome: { result?: string; error?: string }) => {
-        setFinished.run(state, outcome.result ?? null, outcome.error ?? null, now(), id);
-        forgetSecret.run(id);
-        prune.run();
-      },
-    ),
+    finish: db.transaction((id: string, state: "done" | "undone", outcome: { result?: string; error?: string }) => {
+      setFinished.run(state, outcome.result ?? null, outcome.error ?? null, now(), id);
+      forgetSecret.run(id);
+      prune.run();
+    }),
   };
 }

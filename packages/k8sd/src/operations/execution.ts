@@ -58,9 +58,11 @@ export function createExecution(deps: ExecutionDeps) {
     const note = journal.steps(id).find((entry) => entry.step === index)?.note;
     return {
       signal,
-      progress: ({ done, of, note: text }) => emit(index, "progress", `${done}/${of}${text === undefined ? "" : ` ${text}`}`),
+      progress: ({ done, of, note: text }) =>
+        emit(index, "progress", `${done}/${of}${text === undefined ? "" : ` ${text}`}`),
       note: note === undefined ? undefined : (JSON.parse(note) as Json),
       remember: (value) => journal.note(id, index, JSON.stringify(value)),
+      commit: (write) => journal.commit(id, index, write),
       input: plan.input,
       secret: journal.secret(id),
     };
@@ -121,7 +123,10 @@ export function createExecution(deps: ExecutionDeps) {
           } catch (error) {
             emit(index, "failed", errorText(error));
             if (index <= plan.commit || signal.aborted) throw error;
-            log.warn({ operation: id, step: stepAt(index).kind, error: errorText(error) }, "Cannot finish step, trying again");
+            log.warn(
+              { operation: id, step: stepAt(index).kind, error: errorText(error) },
+              "Cannot finish step, trying again",
+            );
             await sleep(resumePauseMs, signal);
           }
         }
@@ -142,8 +147,7 @@ export function createExecution(deps: ExecutionDeps) {
     },
 
     /** True when the step that makes the change final is done. */
-    committed: (): boolean =>
-      journal.steps(id).some((entry) => entry.step === plan.commit && entry.state === "done"),
+    committed: (): boolean => journal.steps(id).some((entry) => entry.step === plan.commit && entry.state === "done"),
 
     /** The recorded reason of an undo under way. */
     reason: (): AppError => {

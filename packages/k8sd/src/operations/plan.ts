@@ -32,6 +32,11 @@ export interface StepContext {
   readonly note: Json | undefined;
   /** Durable before it returns: what the undo of this step must know, recorded before the step changes anything. */
   remember(note: Json): void;
+  /**
+   * Writes to node.db and records the step as done in one transaction: the point of no return is passed with what it
+   * makes final, or neither is.
+   */
+  commit(write: () => void): void;
   /** The plan's shared input. */
   readonly input: Json;
   /** The operation's secret input. */

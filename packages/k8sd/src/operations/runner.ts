@@ -71,7 +71,12 @@ export function createRunner(deps: RunnerDeps): Runner {
   const stopping = new AbortController();
   let live: Live | undefined;
 
-  function launch(operation: { id: string; requestId: string }, plan: Plan<Step>, timeoutMs: number, how: "new" | "resume"): OperationRun {
+  function launch(
+    operation: { id: string; requestId: string },
+    plan: Plan<Step>,
+    timeoutMs: number,
+    how: "new" | "resume",
+  ): OperationRun {
     const kinds = executors.get(plan.operation);
     if (kinds === undefined) throw new Error(`no executors for operation ${plan.operation}`);
     const events = createEventLog();
@@ -97,11 +102,19 @@ export function createRunner(deps: RunnerDeps): Runner {
         return plan.result;
       } catch (error) {
         // A daemon that stops leaves the journal as it is: the next start decides by it.
-        if (stopping.signal.aborted) throw new AppError("unavailable", `cannot finish ${plan.operation}: k8sd is stopping`, { cause: error });
+        if (stopping.signal.aborted)
+          throw new AppError("unavailable", `cannot finish ${plan.operation}: k8sd is stopping`, { cause: error });
         if (execution.committed()) throw timeoutOr(error, timeout, plan.operation, timeoutMs);
         const reason = timeoutOr(error, timeout, plan.operation, timeoutMs);
-        const clean = await execution.backward(reason, AbortSignal.any([AbortSignal.timeout(undoTimeoutMs), stopping.signal]));
-        if (!clean) log.error({ operation: operation.id }, "Operation is not fully taken back; the next start of k8sd tries again");
+        const clean = await execution.backward(
+          reason,
+          AbortSignal.any([AbortSignal.timeout(undoTimeoutMs), stopping.signal]),
+        );
+        if (!clean)
+          log.error(
+            { operation: operation.id },
+            "Operation is not fully taken back; the next start of k8sd tries again",
+          );
         throw reason;
       }
     }
@@ -111,9 +124,22 @@ export function createRunner(deps: RunnerDeps): Runner {
       live = undefined;
     });
     // Nobody may be listening (a restart resumes by itself); the journal holds the outcome.
-    result.catch((error: unknown) => log.info({ operation: operation.id, error: errorText(error) }, "Operation ended with an error"));
-    const run = { id: operation.id, events: { [Symbol.asyncIterator]: () => events.read()[Symbol.asyncIterator]() }, result };
-    live = { run, requestId: operation.requestId, kind: plan.operation, abort, committed: execution.committed, seen: events.seen };
+    result.catch((error: unknown) =>
+      log.info({ operation: operation.id, error: errorText(error) }, "Operation ended with an error"),
+    );
+    const run = {
+      id: operation.id,
+      events: { [Symbol.asyncIterator]: () => events.read()[Symbol.asyncIterator]() },
+      result,
+    };
+    live = {
+      run,
+      requestId: operation.requestId,
+      kind: plan.operation,
+      abort,
+      committed: execution.committed,
+      seen: events.seen,
+    };
     return run;
   }
 
@@ -187,7 +213,10 @@ export function createRunner(deps: RunnerDeps): Runner {
     },
     recover: async () => {
       for (const operation of journal.unfinished()) {
-        log.info({ operation: operation.id, kind: operation.kind, state: operation.state }, "Settling an interrupted operation");
+        log.info(
+          { operation: operation.id, kind: operation.kind, state: operation.state },
+          "Settling an interrupted operation",
+        );
         const run = launch(operation, JSON.parse(operation.plan) as Plan<Step>, undoTimeoutMs, "resume");
         await run.result.catch(() => {
           // Logged by launch: an interrupted operation that was taken back is the expected outcome here.

@@ -50,8 +50,8 @@ function componentsOf(context: StepContext, names: readonly string[]): readonly 
 }
 
 /** Everything the node's programs read that is not a certificate. */
-function nodeFiles(view: NodeView, components: readonly ComponentSpec[]): readonly WantedFile[] {
-  const network = renderCniConfig(view);
+function nodeFiles({ view, kubernetes }: BootstrapInput, components: readonly ComponentSpec[]): readonly WantedFile[] {
+  const network = kubernetes ? renderCniConfig(view) : undefined;
   return [
     ...components.flatMap((component) => component.render(view).files),
     ...extraConfigFiles(view),
@@ -75,7 +75,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
       host.preflight.system({ freeDisk: [{ path: paths.snapCommon, bytes: neededDiskBytes }] }, signal),
     ]);
     if (conflicts.flat().length > 0) throw conflictsError("bootstrap this node", conflicts.flat());
-    const wanted = [...nodeFiles(view, components).map((file) => file.path), ...Object.values(paths.kubeconfig)];
+    const wanted = [...nodeFiles(input, components).map((file) => file.path), ...Object.values(paths.kubeconfig)];
     const foreign = await existing(wanted);
     if (foreign.length > 0) throw foreignFiles(foreign);
   }
@@ -85,7 +85,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
 
     "create-directories": {
       run: async (step, context) => {
-        const { view } = inputOf(context);
+        const { view, systemTuning } = inputOf(context);
         await createDirectories(
           [
             { path: paths.args, mode: 0o700 },
@@ -94,6 +94,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
             { path: paths.kubernetes, mode: 0o755 },
             { path: paths.pki, mode: 0o700 },
             { path: paths.etcdPki, mode: 0o700 },
+            ...(systemTuning ? [{ path: paths.sysctlD, mode: 0o755 }] : []),
             ...componentsOf(context, step.args.services).flatMap((component) => component.render(view).directories),
           ],
           context,
@@ -127,12 +128,13 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
 
     "install-services": {
       run: async (step, context) => {
-        const { view, kubernetes } = inputOf(context);
+        const input = inputOf(context);
+        const { view, kubernetes } = input;
         const components = componentsOf(context, step.args.services);
         const plugins = kubernetes ? cniPluginNames.map((name) => join(paths.cniBin, name)) : [];
         const alreadyThere = new Set(await existing(plugins));
         await createFiles(
-          nodeFiles(view, components),
+          nodeFiles(input, components),
           context,
           plugins.filter((path) => !alreadyThere.has(path)),
         );
@@ -207,7 +209,8 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
     "commit-node": {
       run: async (_step, context) => {
         const input = inputOf(context);
-        deps.identity.commit({ id: input.nodeId, clusterId: input.clusterId, view: input }, deps.now());
+        const member = { id: input.nodeId, clusterId: input.clusterId, view: input };
+        context.commit(() => deps.identity.commit(member, deps.now()));
         deps.joined();
       },
     },

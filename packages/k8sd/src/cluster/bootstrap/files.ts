@@ -1,16 +1,22 @@
-import { access, mkdir, rm } from "node:fs/promises";
+import { access, mkdir, rm, rmdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { AppError } from "../../lib/app-error.ts";
 import { ensureDirectory, type WantedFile, writeFileAtomic } from "../../lib/write-file.ts";
 import type { StepContext } from "../../operations/plan.ts";
 
-/** What a step made, as its undo needs to know it. */
+/** What a step is about to make, as its undo needs to know it. */
 interface Made {
-  readonly paths: readonly string[];
+  readonly files: readonly string[];
+  /** Parents first. */
+  readonly directories: readonly string[];
 }
 
-function made(context: StepContext): readonly string[] {
-  return (context.note as unknown as Made | undefined)?.paths ?? [];
+function remember(context: StepContext, made: Made): void {
+  context.remember({ ...made });
+}
+
+function remembered(context: StepContext): Made {
+  return (context.note as unknown as Made | undefined) ?? { files: [], directories: [] };
 }
 
 const exists = (path: string): Promise<boolean> =>
@@ -18,6 +24,15 @@ const exists = (path: string): Promise<boolean> =>
     () => true,
     () => false,
   );
+
+/** These directories and those above them that are not there, parents first. */
+async function missingDirectories(paths: readonly string[]): Promise<readonly string[]> {
+  const missing = new Set<string>();
+  for (const path of paths) {
+    for (let at = path; !missing.has(at) && !(await exists(at)); at = dirname(at)) missing.add(at);
+  }
+  return [...missing].sort((a, b) => a.length - b.length);
+}
 
 /**
  * Writes files that must not be there yet: one that is belongs to somebody else, and is neither read nor replaced.
@@ -31,7 +46,8 @@ export async function createFiles(
   const foreign: string[] = [];
   for (const file of files) if (await exists(file.path)) foreign.push(file.path);
   if (foreign.length > 0) throw foreignFiles(foreign);
-  context.remember({ paths: [...files.map((file) => file.path), ...later] });
+  const paths = [...files.map((file) => file.path), ...later];
+  remember(context, { files: paths, directories: await missingDirectories(paths.map(dirname)) });
   for (const [index, file] of files.entries()) {
     context.signal.throwIfAborted();
     await writeFileAtomic(file);
@@ -48,9 +64,15 @@ export function foreignFiles(paths: readonly string[]): AppError {
   });
 }
 
-/** Removes the files that `createFiles` recorded. */
+/** Removes the files that `createFiles` recorded, and the directories made for them unless somebody else uses them now. */
 export async function removeFiles(context: StepContext): Promise<void> {
-  for (const path of made(context)) await rm(path, { force: true });
+  const { files, directories } = remembered(context);
+  for (const path of files) await rm(path, { force: true });
+  for (const path of directories.toReversed()) {
+    await rmdir(path).catch(() => {
+      // Not empty, or not there: either way not ours to remove.
+    });
+  }
 }
 
 /** Creates what is missing of the directories and remembers exactly that. */
@@ -58,14 +80,10 @@ export async function createDirectories(
   directories: readonly { readonly path: string; readonly mode: number }[],
   context: StepContext,
 ): Promise<void> {
-  const missing = new Set<string>();
-  for (const { path } of directories) {
-    for (let at = path; !(await exists(at)); at = dirname(at)) missing.add(at);
-  }
-  // Shortest first: removing a parent removes what this node put below it.
-  context.remember({ paths: [...missing].sort((a, b) => a.length - b.length) });
+  const missing = await missingDirectories(directories.map(({ path }) => path));
+  remember(context, { files: [], directories: missing });
   const modes = new Map(directories.map(({ path, mode }) => [path, mode]));
-  for (const path of [...missing].sort((a, b) => a.length - b.length)) {
+  for (const path of missing) {
     const mode = modes.get(path);
     // A parent that nobody asked for gets the mode a parent has on every host: others may need to pass it.
     if (mode === undefined) await mkdir(path, { recursive: true, mode: 0o755 });
@@ -75,5 +93,5 @@ export async function createDirectories(
 
 /** Removes the directories that `createDirectories` made, with what the node's own programs left in them. */
 export async function removeDirectories(context: StepContext): Promise<void> {
-  for (const path of made(context)) await rm(path, { recursive: true, force: true });
+  for (const path of remembered(context).directories) await rm(path, { recursive: true, force: true });
 }

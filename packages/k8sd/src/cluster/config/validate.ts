@@ -1,8 +1,8 @@
 import { annotation } from "./annotations.ts";
 import { type Cidr, contains, overlap, parseCidr, parseCidrs, parseIp, validCidrs } from "./cidr.ts";
 import { type Problem, throwProblems } from "./problems.ts";
-import type { ClusterConfig } from "./types.ts";
 import { nodePrefix } from "./subnets.ts";
+import type { ClusterConfig } from "./types.ts";
 import { rangeProblem } from "./user-facing.ts";
 
 export interface ValidationContext {

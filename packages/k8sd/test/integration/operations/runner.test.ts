@@ -115,7 +115,8 @@ describe("an operation", () => {
       put: {
         run: async (step) => {
           world.add(step.args.key);
-          if (step.args.key === "b") throw new AppError("conflict", "cannot put b: taken", { field: "b", remedy: "Take c." });
+          if (step.args.key === "b")
+            throw new AppError("conflict", "cannot put b: taken", { field: "b", remedy: "Take c." });
         },
         undo: async (step) => {
           undone.push(step.args.key);
@@ -125,7 +126,10 @@ describe("an operation", () => {
     };
     const { runner, close } = start(world, { executors });
     const plan = planOf();
-    await expect(runner.start(plan, { timeoutMs: 5_000 }).result).rejects.toMatchObject({ kind: "conflict", field: "b" });
+    await expect(runner.start(plan, { timeoutMs: 5_000 }).result).rejects.toMatchObject({
+      kind: "conflict",
+      field: "b",
+    });
     expect(undone).toEqual(["b", "a"]);
     expect([...world]).toEqual(["foreign"]);
     await expect(runner.find(plan.requestId)?.result).rejects.toMatchObject({ kind: "conflict", remedy: "Take c." });
@@ -233,6 +237,36 @@ describe("a process killed", () => {
     await expect(next.runner.find(plan.requestId)?.result).resolves.toEqual({ ok: true });
     next.close();
   });
+
+  for (const moment of moments) {
+    test(`${moment} of the commit: what it makes final and the journal agree`, async () => {
+      const world = new Set<string>();
+      const committed: string[] = [];
+      const executors = {
+        put: {
+          run: async (step, context) => {
+            world.add(step.args.key);
+            if (step.args.key === "c") context.commit(() => void committed.push("c"));
+          },
+          undo: async (step) => void world.delete(step.args.key),
+        },
+      } satisfies Executors<Put>;
+      const stuck = start(world, {
+        executors,
+        boundary: async (_operation, at, when) => {
+          if (at === 2 && when === moment) await never;
+        },
+      });
+      stuck.runner.start(planOf(), { timeoutMs: 60_000 });
+      await expect.poll(() => world.size).toBe(moment === "before-run" ? 2 : 3);
+      stuck.close();
+
+      const next = start(world, { executors });
+      await next.runner.recover();
+      expect(world.size).toBe(committed.length === 1 ? 3 : 0);
+      next.close();
+    });
+  }
 
   test("in the middle of an undo: the next start goes on with it", async () => {
     const world = new Set<string>();
