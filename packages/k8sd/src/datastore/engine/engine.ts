@@ -4,7 +4,7 @@ import { performance } from "node:perf_hooks";
 import type { Logger } from "pino";
 import { createCommitQueue } from "./commit-queue.ts";
 import { createCompactor } from "./compactor.ts";
-import type { Method } from "./grpc-server.ts";
+import type { Method } from "./grpc-call.ts";
 import { kvMethods } from "./kv-service.ts";
 import { leaseMethods } from "./lease-service.ts";
 import { createLessor } from "./lessor.ts";

@@ -15,7 +15,7 @@ import { checkDelete, checkPut, checkRange, checkTxn } from "./check-request.ts"
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Compactor } from "./compactor.ts";
 import { etcdErrors } from "./etcd-error.ts";
-import type { Method } from "./grpc-server.ts";
+import type { Method } from "./grpc-call.ts";
 import { executeRange } from "./range.ts";
 import type { Room } from "./room.ts";
 import { executeDelete, executePut, executeTxn, isReadOnly, needsRoom, type TxnStore } from "./txn.ts";

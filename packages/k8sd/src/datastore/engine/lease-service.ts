@@ -10,7 +10,7 @@ import {
   LeaseTimeToLiveRequest,
   LeaseTimeToLiveResponse,
 } from "../gen/etcd.ts";
-import type { Method } from "./grpc-server.ts";
+import type { Method } from "./grpc-call.ts";
 import type { Lessor } from "./lessor.ts";
 import type { Room } from "./room.ts";
 import type { Store } from "./store.ts";

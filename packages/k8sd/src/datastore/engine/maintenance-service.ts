@@ -13,7 +13,7 @@ import {
   StatusResponse,
 } from "../gen/etcd.ts";
 import { alarmAction, alarmType } from "../wire.ts";
-import type { Method } from "./grpc-server.ts";
+import type { Method } from "./grpc-call.ts";
 import type { Maintenance } from "./maintenance.ts";
 import type { Room } from "./room.ts";
 import { snapshotMethod } from "./snapshot-service.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { SnapshotResponse } from "../gen/etcd.ts";
-import type { Method, StreamCall } from "./grpc-server.ts";
+import type { Method, StreamCall } from "./grpc-call.ts";
 import type { Maintenance } from "./maintenance.ts";
 import type { Headers } from "./unary.ts";
 

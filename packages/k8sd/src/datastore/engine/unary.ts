@@ -1,5 +1,5 @@
 import type { MessageFns, ResponseHeader } from "../gen/etcd.ts";
-import type { UnaryMethod } from "./grpc-server.ts";
+import type { UnaryMethod } from "./grpc-call.ts";
 
 /** The header of an answer; without a revision it names the newest. */
 export type Headers = (revision?: number) => ResponseHeader;

@@ -1,5 +1,5 @@
 import { type Event, WatchRequest, WatchResponse } from "../gen/etcd.ts";
-import type { Method } from "./grpc-server.ts";
+import type { Method } from "./grpc-call.ts";
 import { maxRequestBytes } from "./kv-service.ts";
 import type { Headers } from "./unary.ts";
 import type { WatchHub } from "./watch-hub.ts";
