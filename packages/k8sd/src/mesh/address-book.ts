@@ -1,0 +1,81 @@
+import { limits } from "./codec.ts";
+import type { NodeAddresses } from "./messages.ts";
+import type { NodeId } from "./types.ts";
+
+/** A node as this one last knew it; kept over restarts so that a node comes back without the datastore. */
+export interface CachedPeer {
+  readonly id: NodeId;
+  readonly addresses: readonly string[];
+  readonly incarnation: number;
+}
+
+/** Storage is the caller's. Losing it costs nothing while the ledger's addresses are still right. */
+export interface PeerCache {
+  load(): readonly CachedPeer[];
+  save(peers: readonly CachedPeer[]): void;
+}
+
+/** Where nodes can be reached: what they said themselves, what the ledger says, what worked before. */
+export interface AddressBook {
+  /** From the ledger: everything there is about these nodes; others are forgotten. */
+  setLedger(nodes: readonly { readonly id: NodeId; readonly addresses: readonly string[] }[]): void;
+  /** @returns true when it is news: newer than what was known of the node, and different */
+  learn(entry: NodeAddresses): boolean;
+  /** The most promising first. */
+  of(id: NodeId): readonly string[];
+  /** What nodes said of themselves that the ledger does not say. */
+  deviations(): readonly NodeAddresses[];
+}
+
+export function createAddressBook(cache: PeerCache): AddressBook {
+  const ledger = new Map<NodeId, readonly string[]>();
+  const told = new Map<NodeId, NodeAddresses>();
+  const former = new Map<NodeId, readonly string[]>();
+  for (const { id, addresses, incarnation } of cache.load()) {
+    former.set(id, addresses);
+    told.set(id, { id, addresses, incarnation });
+  }
+
+  const of = (id: NodeId): readonly string[] => {
+    const known = [...(told.get(id)?.addresses ?? []), ...(ledger.get(id) ?? []), ...(former.get(id) ?? [])];
+    return [...new Set(known)].slice(0, limits.addressesPerNode);
+  };
+  const save = (): void => {
+    cache.save(
+      [...new Set([...ledger.keys(), ...told.keys()])].map((id) => ({
+        id,
+        addresses: of(id),
+        incarnation: told.get(id)?.incarnation ?? 0,
+      })),
+    );
+  };
+
+  return {
+    setLedger: (nodes) => {
+      const known = new Set(nodes.map(({ id }) => id));
+      for (const id of told.keys()) if (!known.has(id)) told.delete(id);
+      for (const id of former.keys()) if (!known.has(id)) former.delete(id);
+      ledger.clear();
+      for (const { id, addresses } of nodes) ledger.set(id, addresses);
+      save();
+    },
+    learn: (entry) => {
+      const known = told.get(entry.id);
+      if (known !== undefined && known.incarnation >= entry.incarnation) return false;
+      if (ledger.size > 0 && !ledger.has(entry.id)) return false;
+      const before = of(entry.id);
+      const news = !sameList(entry.addresses, known?.addresses ?? ledger.get(entry.id) ?? []);
+      told.set(entry.id, entry);
+      // Old addresses stay behind the new ones: a false hint may delay, never cut off.
+      former.set(entry.id, before);
+      if (news) save();
+      return news;
+    },
+    of,
+    deviations: () => [...told.values()].filter(({ id, addresses }) => !sameList(addresses, ledger.get(id) ?? [])),
+  };
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index]);
+}

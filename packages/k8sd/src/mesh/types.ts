@@ -1,0 +1,57 @@
+/** The ledger's id of a node (a UUID). */
+export type NodeId = string;
+
+/** `unknown`: the ledger names the node, and nobody has told us yet how it is. */
+export type LivenessState = "unknown" | "alive" | "suspect" | "dead" | "left";
+
+/** Time as the protocols see it, so that a thousand nodes can run in one process on virtual time. */
+export interface MeshClock {
+  /** Milliseconds that never jump; the only time that timeouts are measured with. */
+  monotonic(): number;
+  /** Milliseconds since the Unix epoch, as wrong as the machine's clock is. */
+  wallTime(): number;
+  /** @returns a function that takes the call back */
+  after(milliseconds: number, run: () => void): () => void;
+}
+
+export interface Random {
+  /** Uniform in [0, 1). */
+  next(): number;
+}
+
+/** Messages may be lost, repeated, late and out of order; nothing here waits for them. */
+export interface Sender {
+  send(to: NodeId, message: Uint8Array): void;
+}
+
+/** How new a copy of the ledger is. A new epoch begins with a recovery and is newer than every revision of the one before. */
+export interface Head {
+  readonly epoch: number;
+  readonly revision: number;
+}
+
+export const noHead: Head = { epoch: 0, revision: 0 };
+
+export function isNewer(a: Head, b: Head): boolean {
+  return a.epoch === b.epoch ? a.revision > b.revision : a.epoch > b.epoch;
+}
+
+/** `count` different items in random order, or fewer where there are fewer. */
+export function sample<T>(items: readonly T[], count: number, random: Random): T[] {
+  const size = items.length;
+  if (count * 3 < size) {
+    const picked = new Set<number>();
+    while (picked.size < count) picked.add(Math.floor(random.next() * size));
+    return [...picked].map((index) => items[index] as T);
+  }
+  return shuffled(items, random).slice(0, count);
+}
+
+export function shuffled<T>(items: readonly T[], random: Random): T[] {
+  const copy = [...items];
+  for (let last = copy.length - 1; last > 0; last--) {
+    const other = Math.floor(random.next() * (last + 1));
+    [copy[last], copy[other]] = [copy[other] as T, copy[last] as T];
+  }
+  return copy;
+}
