@@ -36,11 +36,11 @@ export async function tuneSystem(options: TuneOptions, log: HostLog): Promise<"o
     try {
       await writeFile(liveFile(options.procSys, key), String(value));
     } catch (error) {
-      log.warn({ key, value, reason: errorText(error) }, "Cannot raise a kernel setting");
+      log.warn({ setting: key, value, reason: errorText(error) }, "Cannot raise a kernel setting");
     }
   }
   for (const { key, value, path: file } of plan.overridden) {
-    log.warn({ key, value, file }, "A file that is read later sets a kernel setting too low");
+    log.warn({ setting: key, value, file }, "A file that is read later sets a kernel setting too low");
   }
   return write || Object.keys(plan.raise).length > 0 ? "changed" : "unchanged";
 }

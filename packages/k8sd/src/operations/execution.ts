@@ -90,22 +90,20 @@ export function createExecution(deps: ExecutionDeps) {
   async function undoStep(index: number, signal: AbortSignal): Promise<boolean> {
     const step = stepAt(index);
     const undo = executorOf(step).undo;
+    stepStartedAt = deps.now();
     journal.step(id, index, "undoing");
-    if (undo !== undefined) {
-      stepStartedAt = deps.now();
-      emit(index, "undoing");
-      for (let attempt = 1; ; attempt += 1) {
-        try {
-          await bounded(index, "undo", () => undo(step, contextOf(index, signal)));
-          break;
-        } catch (error) {
-          log.warn({ operation: id, step: step.kind, attempt, error: errorText(error) }, "Cannot undo step");
-          if (attempt === undoAttempts || signal.aborted) return false;
-          await sleep(attempt * 500, signal);
-        }
+    if (undo !== undefined) emit(index, "undoing");
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await bounded(index, "undo", () => undo?.(step, contextOf(index, signal)) ?? Promise.resolve());
+        break;
+      } catch (error) {
+        log.warn({ operation: id, step: step.kind, attempt, error: errorText(error) }, "Cannot undo step");
+        if (attempt === undoAttempts || signal.aborted) return false;
+        await sleep(attempt * 500, signal);
       }
-      emit(index, "undone");
     }
+    if (undo !== undefined) emit(index, "undone");
     journal.step(id, index, "undone");
     return true;
   }
