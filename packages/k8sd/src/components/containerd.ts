@@ -32,7 +32,8 @@ function render(node: NodeView) {
       { path: containerd.configDir, mode: 0o700 },
       { path: containerd.confD, mode: 0o700 },
       { path: containerd.hostsD, mode: 0o700 },
-      { path: cniConf, mode: 0o700 },
+      // Other networks put their files here too.
+      { path: cniConf, mode: 0o755 },
       { path: cniBin, mode: 0o755 },
     ],
   };

@@ -75,8 +75,6 @@ export function createPaths(options: PathsOptions) {
     kubeletConfig: join(args, "conf.d/kubelet.yaml"),
     cniConf: join(root, "etc/cni/net.d"),
     cniBin: join(root, "opt/cni/bin"),
-    /** Names of the network plugins that are ours. */
-    cniInstalled: join(lock, "cni-plugins.json"),
     cniState: join(root, "var/lib/cni"),
     podLogs: join(root, "var/log/pods"),
     containerd: {

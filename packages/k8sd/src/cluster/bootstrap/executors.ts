@@ -1,5 +1,5 @@
 import { access } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Logger } from "pino";
 import { splitHostPort } from "../../components/address.ts";
 import { cleanAfter } from "../../components/cleanup.ts";
@@ -138,7 +138,10 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
           context,
           plugins.filter((path) => !alreadyThere.has(path)),
         );
-        if (kubernetes) await installCniPlugins({ from: join(paths.bin, "cni"), to: paths.cniBin }, context.signal);
+        if (kubernetes) {
+          const foreign = new Set([...alreadyThere].map((path) => basename(path)));
+          await installCniPlugins({ from: join(paths.bin, "cni"), to: paths.cniBin, foreign }, context.signal);
+        }
         for (const component of components) await services.apply(component.render(view).service, context.signal);
       },
       undo: async (step, context) => {

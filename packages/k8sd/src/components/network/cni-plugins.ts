@@ -38,8 +38,10 @@ export const cniPluginNames = [
 export interface CniPluginsOptions {
   /** `$SNAP/bin/cni`: one program that is all plugins, or a folder with a program for each. */
   readonly from: string;
-  /** Where containerd looks for plugins; files there that are not ours stay. */
+  /** Where containerd looks for plugins. */
   readonly to: string;
+  /** Names of plugins there that are somebody else's: they stay as they are. */
+  readonly foreign?: ReadonlySet<string>;
 }
 
 /**
@@ -50,7 +52,8 @@ export async function installCniPlugins(
   options: CniPluginsOptions,
   signal: AbortSignal,
 ): Promise<"unchanged" | "changed"> {
-  const { from, to } = options;
+  const { from, to, foreign = new Set() } = options;
+  const ours = cniPluginNames.filter((name) => !foreign.has(name));
   const source = await stat(from).catch((error: unknown) => {
     if (!isMissingFile(error)) throw error;
     throw new AppError("unavailable", `cannot install network plugins: ${from} is missing`, {
@@ -62,13 +65,13 @@ export async function installCniPlugins(
   let changed = false;
   if (source.isDirectory()) {
     const present = new Set(await readdir(from));
-    for (const name of cniPluginNames.filter((plugin) => present.has(plugin))) {
+    for (const name of ours.filter((plugin) => present.has(plugin))) {
       signal.throwIfAborted();
       changed = (await copyProgram(join(from, name), join(to, name))) || changed;
     }
   } else {
     changed = await copyProgram(from, join(to, "cni"));
-    for (const name of cniPluginNames) {
+    for (const name of ours) {
       signal.throwIfAborted();
       changed = (await linkTo("cni", join(to, name))) || changed;
     }

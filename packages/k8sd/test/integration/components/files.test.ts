@@ -44,6 +44,23 @@ describe("network plugins", () => {
     expect(await installCniPlugins({ from, to }, signal)).toBe("unchanged");
   });
 
+  test("those of somebody else stay as they are", async () => {
+    await using node = await temporaryNode();
+    const from = join(node.base, "cni");
+    const to = join(node.base, "bin");
+    for (const [folder, content] of [
+      [from, "ours"],
+      [to, "theirs"],
+    ] as const) {
+      await mkdir(folder);
+      await writeFile(join(folder, "bridge"), content);
+    }
+    await writeFile(join(from, "portmap"), "ours");
+    await installCniPlugins({ from, to, foreign: new Set(["bridge"]) }, signal);
+    expect(await readFile(join(to, "bridge"), "utf8")).toBe("theirs");
+    expect(await readFile(join(to, "portmap"), "utf8")).toBe("ours");
+  });
+
   test("missing ones are an error with a remedy", async () => {
     await using node = await temporaryNode();
     const options = { from: join(node.base, "none"), to: join(node.base, "bin") };

@@ -1,9 +1,7 @@
-import { mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import { cniPlugins, installCniPlugins, removeCniPlugins } from "../../../src/host/cni-plugins.ts";
-import { createDirectories, nodeDirectories } from "../../../src/host/directories.ts";
 import { silentLog } from "../../../src/host/log.ts";
 import { removeTuning, tuneSystem } from "../../../src/host/sysctl.ts";
 import { createTestHost, type TestHost } from "../../support/fake-host.ts";
@@ -19,58 +17,6 @@ async function put(path: string, content: string, mode = 0o644): Promise<void> {
   await writeFile(path, content, { mode });
 }
 const modeOf = async (path: string): Promise<number> => (await stat(path)).mode & 0o7777;
-
-describe("directories", () => {
-  test("have the modes of the contract, and those of other programs stay open", async () => {
-    await createDirectories(nodeDirectories(host.paths));
-    expect(await modeOf(host.paths.state)).toBe(0o711);
-    for (const path of [host.paths.args, host.paths.confD, host.paths.lock, host.paths.pki, host.paths.kubernetes]) {
-      expect(await modeOf(path)).toBe(0o700);
-    }
-    for (const path of [host.paths.cniConf, host.paths.cniBin, host.paths.kubeletRoot])
-      expect(await modeOf(path)).toBe(0o755);
-  });
-
-  test("that exist keep their mode", async () => {
-    await mkdir(host.paths.kubernetes, { recursive: true, mode: 0o755 });
-    await createDirectories(nodeDirectories(host.paths));
-    expect(await modeOf(host.paths.kubernetes)).toBe(0o755);
-    expect(await modeOf(host.paths.pki)).toBe(0o700);
-  });
-});
-
-describe("network plugins", () => {
-  test("are links to the combined program; a second time changes nothing; removal takes only ours", async () => {
-    await put(join(host.paths.bin, "cni"), "combined", 0o755);
-    await put(join(host.paths.cniBin, "bridge"), "somebody else's", 0o755);
-    expect(await installCniPlugins(host.paths)).toHaveLength(cniPlugins.length);
-    expect(await readlink(join(host.paths.cniBin, "portmap"))).toBe("cni");
-    expect(await readFile(join(host.paths.cniBin, "bridge"), "utf8")).toBe("somebody else's");
-    expect(await modeOf(join(host.paths.cniBin, "cni"))).toBe(0o755);
-    expect(await installCniPlugins(host.paths)).toEqual([]);
-    await removeCniPlugins(host.paths);
-    expect(await readdir(host.paths.cniBin)).toEqual(["bridge"]);
-  });
-
-  test("of a tree with single programs are copied, and copied anew when they differ", async () => {
-    const source = join(host.paths.snap, "opt/cni/bin/portmap");
-    await put(source, "one", 0o755);
-    expect(await installCniPlugins(host.paths)).toEqual(["portmap"]);
-    await writeFile(source, "two");
-    expect(await installCniPlugins(host.paths)).toEqual(["portmap"]);
-    expect(await readFile(join(host.paths.cniBin, "portmap"), "utf8")).toBe("two");
-    expect(await readdir(host.paths.cniBin)).toEqual(["portmap"]);
-  });
-
-  test("a foreign link is not followed", async () => {
-    await put(join(host.paths.snap, "opt/cni/bin/portmap"), "ours", 0o755);
-    await put(join(host.root, "elsewhere"), "theirs");
-    await mkdir(host.paths.cniBin, { recursive: true });
-    await symlink(join(host.root, "elsewhere"), join(host.paths.cniBin, "portmap"));
-    expect(await installCniPlugins(host.paths)).toEqual([]);
-    expect(await readFile(join(host.root, "elsewhere"), "utf8")).toBe("theirs");
-  });
-});
 
 describe("kernel settings", () => {
   const tune = (begin: boolean) =>

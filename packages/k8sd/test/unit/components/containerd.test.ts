@@ -59,7 +59,7 @@ describe("containerd", () => {
       { path: "/etc/containerd", mode: 0o700 },
       { path: "/etc/containerd/conf.d", mode: 0o700 },
       { path: "/etc/containerd/hosts.d", mode: 0o700 },
-      { path: "/etc/cni/net.d", mode: 0o700 },
+      { path: "/etc/cni/net.d", mode: 0o755 },
       { path: "/opt/cni/bin", mode: 0o755 },
     ]);
     expect(configOf({})).toEqual(plain);
