@@ -1,9 +1,11 @@
 import type { Logger } from "pino";
+import type { Disk } from "./disk.ts";
 import { EtcdError, etcdErrors } from "./etcd-error.ts";
 import type { Change, Store } from "./store.ts";
 
 export interface CommitQueueDeps {
-  readonly store: Pick<Store, "batch">;
+  readonly store: Pick<Store, "batch" | "hold" | "settle">;
+  readonly disk: Pick<Disk, "sync" | "foldLongLog">;
   readonly log: Logger;
   /** Called with what a commit changed, before any of its callers is answered. */
   readonly published: (changes: readonly Change[]) => void;
@@ -12,10 +14,13 @@ export interface CommitQueueDeps {
 }
 
 /**
- * Group commit: what arrives while the event loop is busy shares one transaction and one fsync; answers are given only after it.
+ * Group commit: what arrives while the disk makes a batch durable shares the next transaction and its fsync; answers are given
+ * only after it. The event loop is free meanwhile, and readers see the state before.
  */
 export interface CommitQueue {
   submit<T>(run: () => T): Promise<T>;
+  /** Runs when nothing is being committed, and keeps commits waiting until it is done. */
+  rest(run: () => Promise<void>): Promise<void>;
   /** Refuses new work and waits for what is queued. */
   close(): Promise<void>;
 }
@@ -26,55 +31,88 @@ interface Job {
   readonly reject: (error: unknown) => void;
 }
 
-/** Bounds how long one batch holds the event loop, and so how long reads wait: about 10 ms of work. */
-const maxBatch = 512;
+/** What is known once a transaction ended, to be told when it is durable. */
+interface Outcome {
+  readonly answers: (() => void)[];
+  readonly changes: Change[];
+}
 
-export function createCommitQueue({ store, log, published, broken }: CommitQueueDeps): CommitQueue {
+/** Bounds how long one batch holds the event loop, and so how long reads wait: about 5 ms of work. */
+const maxBatch = 128;
+
+export function createCommitQueue({ store, disk, log, published, broken }: CommitQueueDeps): CommitQueue {
   let queue: Job[] = [];
-  let scheduled = false;
+  const rests: (() => Promise<void>)[] = [];
+  let busy = false;
   let closed = false;
   let idle: (() => void) | undefined;
 
   const schedule = () => {
-    if (scheduled) return;
-    scheduled = true;
-    setImmediate(flush);
+    if (busy) return;
+    busy = true;
+    setImmediate(() => void flush());
   };
 
-  function flush(): void {
-    scheduled = false;
+  async function flush(): Promise<void> {
     const jobs = queue.length > maxBatch ? queue.splice(0, maxBatch) : queue;
     if (jobs === queue) queue = [];
-    if (!runBatch(jobs)) {
-      // A failure nobody foresaw: find its owner by giving each its own transaction.
-      for (const job of jobs) if (!runBatch([job], true)) break;
+    const outcome: Outcome = { answers: [], changes: [] };
+    try {
+      store.hold();
+      runJobs(jobs, outcome);
+      await disk.sync();
+      store.settle();
+      published(outcome.changes);
+      for (const answer of outcome.answers) answer();
+      await disk.foldLongLog();
+      for (const run of rests.splice(0)) await run();
+    } catch (error) {
+      log.error({ err: error }, "The disk does not keep what is written");
+      for (const job of jobs) job.reject(etcdErrors.stopped());
+      breakDown(error);
     }
-    if (queue.length > 0) schedule();
+    busy = false;
+    if (queue.length > 0 || rests.length > 0) schedule();
     else idle?.();
   }
 
-  /** False: rolled back, nothing answered. Alone, a job is always answered. */
-  function runBatch(jobs: readonly Job[], alone = false): boolean {
-    const answers: (() => void)[] = [];
-    let changes: readonly Change[];
+  function runJobs(jobs: readonly Job[], outcome: Outcome): void {
     try {
-      changes = store.batch(() => {
-        for (const job of jobs) answers.push(attempt(job));
-      });
-    } catch (error) {
-      if (!alone) return false;
-      for (const job of jobs) job.reject(isDiskFull(error) ? etcdErrors.noSpace() : error);
-      if (isDiskFull(error)) return true;
-      log.error({ err: error }, "Write failed");
-      if (!isStorageFailure(error)) return true;
-      closed = true;
-      for (const job of queue.splice(0)) job.reject(etcdErrors.stopped());
-      broken(error);
-      return true;
+      runBatch(jobs, outcome);
+    } catch {
+      // A failure nobody foresaw: find its owner by giving each its own transaction.
+      for (const job of jobs) {
+        if (closed) job.reject(etcdErrors.stopped());
+        else runAlone(job, outcome);
+      }
     }
-    published(changes);
-    for (const answer of answers) answer();
-    return true;
+  }
+
+  /** When it throws, nothing happened. */
+  function runBatch(jobs: readonly Job[], outcome: Outcome): void {
+    const answers: (() => void)[] = [];
+    const changes = store.batch(() => {
+      for (const job of jobs) answers.push(attempt(job));
+    });
+    outcome.answers.push(...answers);
+    outcome.changes.push(...changes);
+  }
+
+  function runAlone(job: Job, outcome: Outcome): void {
+    try {
+      runBatch([job], outcome);
+    } catch (error) {
+      job.reject(isDiskFull(error) ? etcdErrors.noSpace() : error);
+      if (isDiskFull(error)) return;
+      log.error({ err: error }, "Write failed");
+      if (isStorageFailure(error)) breakDown(error);
+    }
+  }
+
+  function breakDown(error: unknown): void {
+    closed = true;
+    for (const job of queue.splice(0)) job.reject(etcdErrors.stopped());
+    broken(error);
   }
 
   return {
@@ -85,9 +123,15 @@ export function createCommitQueue({ store, log, published, broken }: CommitQueue
         schedule();
       });
     },
+    rest(run) {
+      return new Promise((resolve, reject) => {
+        rests.push(() => run().then(resolve, reject));
+        schedule();
+      });
+    },
     close() {
       closed = true;
-      if (queue.length === 0) return Promise.resolve();
+      if (!busy) return Promise.resolve();
       return new Promise((resolve) => {
         idle = resolve;
       });

@@ -3,7 +3,7 @@ import type { Database } from "better-sqlite3";
 import type { Logger } from "pino";
 import type { CommitQueue } from "./commit-queue.ts";
 import { EtcdError, etcdErrors } from "./etcd-error.ts";
-import type { Store } from "./store.ts";
+import type { BatchView, ReadView } from "./store.ts";
 
 /** Changes looked at in one slice: about 2 ms, so that writers hardly notice. */
 const sliceSize = 500;
@@ -20,7 +20,8 @@ export interface Compactor {
 
 export interface CompactorDeps {
   readonly db: Database;
-  readonly store: Pick<Store, "revision" | "compactRevision" | "setCompactRevision">;
+  readonly durable: Pick<ReadView, "compactRevision">;
+  readonly running: Pick<BatchView, "revision" | "compactRevision" | "setCompactRevision">;
   readonly queue: CommitQueue;
   readonly log: Logger;
 }
@@ -31,7 +32,7 @@ interface Cursor {
   readonly id: number;
 }
 
-export function createCompactor({ db, store, queue, log }: CompactorDeps): Compactor {
+export function createCompactor({ db, durable, running, queue, log }: CompactorDeps): Compactor {
   const done = db.prepare("SELECT value FROM meta WHERE name = 'compacted_revision'").pluck();
   const saveDone = db.prepare("UPDATE meta SET value = ? WHERE name = 'compacted_revision'");
   // A change up to the compaction makes older versions of its key invisible; a deletion before it makes itself so.
@@ -45,7 +46,7 @@ export function createCompactor({ db, store, queue, log }: CompactorDeps): Compa
   const self = db.prepare("DELETE FROM history WHERE id = ?");
 
   const stopping = new AbortController();
-  let running: Promise<void> = Promise.resolve();
+  let freeing: Promise<void> = Promise.resolve();
 
   /** Frees one slice; gives where to go on from, or undefined at the end. */
   function freeSlice(from: Cursor, to: number): Cursor | undefined {
@@ -62,7 +63,7 @@ export function createCompactor({ db, store, queue, log }: CompactorDeps): Compa
 
   async function free(): Promise<void> {
     for (;;) {
-      const to = store.compactRevision();
+      const to = durable.compactRevision();
       let from: Cursor | undefined = { revision: done.get() as number, id: 0 };
       if (from.revision >= to) return;
       while (from !== undefined) {
@@ -76,19 +77,19 @@ export function createCompactor({ db, store, queue, log }: CompactorDeps): Compa
   }
 
   const run = (): Promise<void> => {
-    running = running.then(free).catch((error: unknown) => {
+    freeing = freeing.then(free).catch((error: unknown) => {
       const stopped = stopping.signal.aborted || error instanceof EtcdError;
       if (!stopped) log.error({ err: error }, "Compaction failed; it goes on at the next one");
     });
-    return running;
+    return freeing;
   };
 
   return {
     async compact(revision, physical) {
       await queue.submit(() => {
-        if (revision <= store.compactRevision()) throw etcdErrors.compacted();
-        if (revision > store.revision()) throw etcdErrors.futureRevision();
-        store.setCompactRevision(revision);
+        if (revision <= running.compactRevision()) throw etcdErrors.compacted();
+        if (revision > running.revision()) throw etcdErrors.futureRevision();
+        running.setCompactRevision(revision);
       });
       const freed = run();
       if (physical) await freed;
@@ -96,7 +97,7 @@ export function createCompactor({ db, store, queue, log }: CompactorDeps): Compa
     resume: () => void run(),
     async stop() {
       stopping.abort();
-      await running;
+      await freeing;
     },
   };
 }

@@ -1,14 +1,14 @@
 import type { Compare, KeyValue } from "../gen/etcd.ts";
 import { compareResult, compareTarget } from "../wire.ts";
 import { keySpan } from "./key-range.ts";
-import type { Store } from "./store.ts";
+import type { ReadView } from "./store.ts";
 
 const noBytes = new Uint8Array(0);
 /** What a key that does not exist compares as. */
 const absent: KeyValue = { key: noBytes, value: noBytes, createRevision: 0, modRevision: 0, version: 0, lease: 0n };
 
 /** True when all keys the compare addresses satisfy it. */
-export function compareHolds(view: Pick<Store, "find" | "list">, compare: Compare): boolean {
+export function compareHolds(view: Pick<ReadView, "find" | "list">, compare: Compare): boolean {
   const span = keySpan(compare.key, compare.rangeEnd);
   const found = span.kind === "one" ? view.find(span.key) : view.list(span, -1);
   const kvs = found === undefined ? [] : Array.isArray(found) ? found : [found];

@@ -4,6 +4,7 @@ import { performance } from "node:perf_hooks";
 import type { Logger } from "pino";
 import { createCommitQueue } from "./commit-queue.ts";
 import { createCompactor } from "./compactor.ts";
+import { openDisk } from "./disk.ts";
 import type { Method } from "./grpc-call.ts";
 import { kvMethods } from "./kv-service.ts";
 import { leaseMethods } from "./lease-service.ts";
@@ -11,7 +12,7 @@ import { createLessor } from "./lessor.ts";
 import { createMaintenance } from "./maintenance.ts";
 import { maintenanceMethods } from "./maintenance-service.ts";
 import { createRoom } from "./room.ts";
-import { openDatabase } from "./schema.ts";
+import { openDatabases } from "./schema.ts";
 import { createStore } from "./store.ts";
 import type { Headers } from "./unary.ts";
 import { createWatchHub } from "./watch-hub.ts";
@@ -42,30 +43,33 @@ const raftTerm = 2;
 
 export function createEngine(options: EngineOptions, { log, clientUrls, broken }: EngineDeps): Engine {
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
-  const db = openDatabase(join(options.dataDir, "datastore.db"));
-  const store = createStore(db);
-  const hub = createWatchHub(store);
-  const queue = createCommitQueue({ store, log, published: hub.publish, broken });
-  const lessor = createLessor({ db, store, queue, log, now: () => performance.now() });
-  const compactor = createCompactor({ db, store, queue, log });
+  const databases = openDatabases(join(options.dataDir, "datastore.db"));
+  const { db, reader } = databases;
+  const disk = openDisk(db, log);
+  const store = createStore(db, reader);
+  const { durable, running } = store;
+  const hub = createWatchHub(durable);
+  const queue = createCommitQueue({ store, disk, log, published: hub.publish, broken });
+  const lessor = createLessor({ db, running, queue, log, now: () => performance.now() });
+  const compactor = createCompactor({ db, durable, running, queue, log });
   const room = createRoom(db, queue, options.quotaBytes, log);
-  const maintenance = createMaintenance(db, store);
-  const headers: Headers = (revision = store.revision()) => ({
-    clusterId: store.clusterId,
-    memberId: store.memberId,
+  const maintenance = createMaintenance({ db, durable, queue, disk });
+  const headers: Headers = (revision = durable.revision()) => ({
+    clusterId: durable.clusterId,
+    memberId: durable.memberId,
     revision,
     raftTerm,
   });
   const progress = setInterval(hub.notifyProgress, options.progressIntervalMs);
   compactor.resume();
-  log.info({ revision: store.revision(), compactRevision: store.compactRevision() }, "Opened datastore");
+  log.info({ revision: durable.revision(), compactRevision: durable.compactRevision() }, "Opened datastore");
 
   return {
     methods: new Map<string, Method>([
-      ...kvMethods({ store: { ...store, leaseExists: lessor.exists }, queue, compactor, room, headers }),
+      ...kvMethods({ durable, running: { ...running, leaseExists: lessor.exists }, queue, compactor, room, headers }),
       ...watchMethods(hub, headers),
-      ...leaseMethods({ lessor, store, room, headers }),
-      ...maintenanceMethods({ store, maintenance, room, headers, member: { name: options.name, clientUrls } }),
+      ...leaseMethods({ lessor, durable, room, headers }),
+      ...maintenanceMethods({ durable, maintenance, room, headers, member: { name: options.name, clientUrls } }),
     ]),
     async stop() {
       clearInterval(progress);
@@ -73,7 +77,8 @@ export function createEngine(options: EngineOptions, { log, clientUrls, broken }
       await compactor.stop();
       await lessor.checkpoint();
       await queue.close();
-      db.close();
+      databases.close();
+      disk.close();
     },
   };
 }

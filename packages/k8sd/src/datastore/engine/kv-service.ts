@@ -18,11 +18,15 @@ import { etcdErrors } from "./etcd-error.ts";
 import type { Method } from "./grpc-call.ts";
 import { executeRange } from "./range.ts";
 import type { Room } from "./room.ts";
-import { executeDelete, executePut, executeTxn, isReadOnly, needsRoom, type TxnStore } from "./txn.ts";
+import type { ReadView } from "./store.ts";
+import { executeDelete, executePut, executeReadTxn, executeTxn, isReadOnly, needsRoom, type TxnStore } from "./txn.ts";
 import { type Headers, unary } from "./unary.ts";
 
 export interface KvDeps {
-  readonly store: TxnStore;
+  /** For reads. */
+  readonly durable: ReadView;
+  /** For the work of a batch. */
+  readonly running: TxnStore;
   readonly queue: CommitQueue;
   readonly compactor: Compactor;
   readonly room: Room;
@@ -32,7 +36,7 @@ export interface KvDeps {
 /** etcd's default limit for one write. */
 export const maxRequestBytes = 1.5 * 1024 * 1024;
 
-export function kvMethods({ store, queue, compactor, room, headers }: KvDeps): [string, Method][] {
+export function kvMethods({ durable, running, queue, compactor, room, headers }: KvDeps): [string, Method][] {
   const fill = <T extends { header: ResponseHeader | undefined }>(response: T): T => {
     response.header = headers(response.header?.revision);
     return response;
@@ -45,7 +49,7 @@ export function kvMethods({ store, queue, compactor, room, headers }: KvDeps): [
       "/etcdserverpb.KV/Range",
       unary(RangeRequest, RangeResponse, (request) => {
         checkRange(request);
-        return fill(executeRange(store, request));
+        return fill(executeRange(durable, request));
       }),
     ],
     [
@@ -54,7 +58,7 @@ export function kvMethods({ store, queue, compactor, room, headers }: KvDeps): [
         checkPut(request);
         room.check();
         tooLarge(size);
-        return queue.submit(() => fill(executePut(store, request)));
+        return queue.submit(() => fill(executePut(running, request)));
       }),
     ],
     [
@@ -62,17 +66,17 @@ export function kvMethods({ store, queue, compactor, room, headers }: KvDeps): [
       unary(DeleteRangeRequest, DeleteRangeResponse, (request, size) => {
         checkDelete(request);
         tooLarge(size);
-        return queue.submit(() => fill(executeDelete(store, request)));
+        return queue.submit(() => fill(executeDelete(running, request)));
       }),
     ],
     [
       "/etcdserverpb.KV/Txn",
       unary(TxnRequest, TxnResponse, (request, size) => {
         checkTxn(request);
-        if (isReadOnly(request)) return fill(executeTxn(store, request));
+        if (isReadOnly(request)) return fill(executeReadTxn(durable, request));
         if (needsRoom(request)) room.check();
         tooLarge(size);
-        return queue.submit(() => fill(executeTxn(store, request)));
+        return queue.submit(() => fill(executeTxn(running, request)));
       }),
     ],
     [

@@ -13,17 +13,17 @@ import {
 import type { Method } from "./grpc-call.ts";
 import type { Lessor } from "./lessor.ts";
 import type { Room } from "./room.ts";
-import type { Store } from "./store.ts";
+import type { ReadView } from "./store.ts";
 import { type Headers, unary } from "./unary.ts";
 
 export interface LeaseDeps {
   readonly lessor: Lessor;
-  readonly store: Pick<Store, "keysOfLease">;
+  readonly durable: Pick<ReadView, "keysOfLease">;
   readonly room: Room;
   readonly headers: Headers;
 }
 
-export function leaseMethods({ lessor, store, room, headers }: LeaseDeps): [string, Method][] {
+export function leaseMethods({ lessor, durable, room, headers }: LeaseDeps): [string, Method][] {
   return [
     [
       "/etcdserverpb.Lease/LeaseGrant",
@@ -45,7 +45,7 @@ export function leaseMethods({ lessor, store, room, headers }: LeaseDeps): [stri
       unary(LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, (request) => {
         const lease = lessor.info(request.id);
         if (!lease) return { header: headers(), id: request.id, ttl: -1, grantedTtl: 0, keys: [] };
-        const keys = request.keys ? store.keysOfLease(request.id) : [];
+        const keys = request.keys ? durable.keysOfLease(request.id) : [];
         const ttl = Math.floor(lease.remainingMs / 1000);
         return { header: headers(), id: request.id, ttl, grantedTtl: lease.ttl, keys };
       }),

@@ -3,7 +3,7 @@ import type { Database } from "better-sqlite3";
 import type { Logger } from "pino";
 import type { CommitQueue } from "./commit-queue.ts";
 import { EtcdError, etcdErrors } from "./etcd-error.ts";
-import type { Store } from "./store.ts";
+import type { BatchView } from "./store.ts";
 
 /** Shorter lives are raised to this, as etcd does with its default election timeout. */
 const minTtlSeconds = 2;
@@ -37,7 +37,7 @@ export interface Lessor {
 
 export interface LessorDeps {
   readonly db: Database;
-  readonly store: Pick<Store, "keysOfLease" | "remove" | "revision">;
+  readonly running: Pick<BatchView, "keysOfLease" | "remove" | "revision">;
   readonly queue: CommitQueue;
   readonly log: Logger;
   /** Monotonic milliseconds: a clock that is set must not end leases. */
@@ -51,7 +51,7 @@ interface Lease {
   shortened: boolean;
 }
 
-export function createLessor({ db, store, queue, log, now }: LessorDeps): Lessor {
+export function createLessor({ db, running, queue, log, now }: LessorDeps): Lessor {
   const known = db.prepare("SELECT 1 FROM lease WHERE id = ?");
   const insert = db.prepare("INSERT INTO lease (id, ttl_s, remaining_ms) VALUES (?, ?, ?)");
   const erase = db.prepare("DELETE FROM lease WHERE id = ?");
@@ -84,8 +84,8 @@ export function createLessor({ db, store, queue, log, now }: LessorDeps): Lessor
   /** In a batch: the keys go in one ordinary revision. */
   function removeLease(id: bigint): void {
     if (known.get(id) === undefined) throw etcdErrors.leaseNotFound();
-    const at = store.revision() + 1;
-    for (const key of store.keysOfLease(id)) store.remove(at, { kind: "one", key });
+    const at = running.revision() + 1;
+    for (const key of running.keysOfLease(id)) running.remove(at, { kind: "one", key });
     erase.run(id);
   }
 

@@ -17,11 +17,11 @@ import type { Method } from "./grpc-call.ts";
 import type { Maintenance } from "./maintenance.ts";
 import type { Room } from "./room.ts";
 import { snapshotMethod } from "./snapshot-service.ts";
-import type { Store } from "./store.ts";
+import type { ReadView } from "./store.ts";
 import { type Headers, unary } from "./unary.ts";
 
 export interface MaintenanceDeps {
-  readonly store: Store;
+  readonly durable: ReadView;
   readonly maintenance: Maintenance;
   readonly room: Room;
   readonly headers: Headers;
@@ -32,7 +32,13 @@ export interface MaintenanceDeps {
 export const etcdVersion = "3.6.8";
 export const storageVersion = "3.6.0";
 
-export function maintenanceMethods({ store, maintenance, room, headers, member }: MaintenanceDeps): [string, Method][] {
+export function maintenanceMethods({
+  durable,
+  maintenance,
+  room,
+  headers,
+  member,
+}: MaintenanceDeps): [string, Method][] {
   const alarmText = (kind: number) => (kind === alarmType.noSpace ? "NOSPACE" : "CORRUPT");
   return [
     [
@@ -45,11 +51,11 @@ export function maintenanceMethods({ store, maintenance, room, headers, member }
           dbSize: size.total,
           dbSizeInUse: size.inUse,
           dbSizeQuota: room.quota,
-          leader: store.memberId,
-          raftIndex: store.revision(),
-          raftAppliedIndex: store.revision(),
+          leader: durable.memberId,
+          raftIndex: durable.revision(),
+          raftAppliedIndex: durable.revision(),
           raftTerm: headers().raftTerm,
-          errors: room.alarms().map((kind) => `memberID:${store.memberId} alarm:${alarmText(kind)} `),
+          errors: room.alarms().map((kind) => `memberID:${durable.memberId} alarm:${alarmText(kind)} `),
           isLearner: false,
           storageVersion,
         };
@@ -58,7 +64,7 @@ export function maintenanceMethods({ store, maintenance, room, headers, member }
     [
       "/etcdserverpb.Maintenance/Alarm",
       unary(AlarmRequest, AlarmResponse, async (request) => {
-        const entries = (kinds: readonly number[]) => kinds.map((alarm) => ({ memberId: store.memberId, alarm }));
+        const entries = (kinds: readonly number[]) => kinds.map((alarm) => ({ memberId: durable.memberId, alarm }));
         let kinds = room.alarms();
         if (request.action === alarmAction.activate) {
           await room.raise(request.alarm);
@@ -71,28 +77,31 @@ export function maintenanceMethods({ store, maintenance, room, headers, member }
     ],
     [
       "/etcdserverpb.Maintenance/Defragment",
-      unary(DefragmentRequest, DefragmentResponse, () => {
-        maintenance.defragment();
+      unary(DefragmentRequest, DefragmentResponse, async () => {
+        await maintenance.defragment();
         return { header: undefined };
       }),
     ],
     [
       "/etcdserverpb.Maintenance/Hash",
-      unary(HashRequest, HashResponse, () => ({ header: headers(), hash: maintenance.hash(store.revision()) })),
+      unary(HashRequest, HashResponse, async () => {
+        const { hash } = await maintenance.hash(durable.revision());
+        return { header: headers(), hash };
+      }),
     ],
     [
       "/etcdserverpb.Maintenance/HashKV",
-      unary(HashKVRequest, HashKVResponse, ({ revision }) => {
-        const hashRevision = revision > 0 ? revision : store.revision();
-        const hash = maintenance.hash(hashRevision);
-        return { header: headers(), hash, compactRevision: store.compactRevision(), hashRevision };
+      unary(HashKVRequest, HashKVResponse, async ({ revision }) => {
+        const hashRevision = revision > 0 ? revision : durable.revision();
+        const { hash, compactRevision } = await maintenance.hash(hashRevision);
+        return { header: headers(), hash, compactRevision, hashRevision };
       }),
     ],
     [
       "/etcdserverpb.Cluster/MemberList",
       unary(MemberListRequest, MemberListResponse, () => {
         const clientUrls = [...member.clientUrls()];
-        const one = { id: store.memberId, name: member.name, peerUrls: [], clientUrls, isLearner: false };
+        const one = { id: durable.memberId, name: member.name, peerUrls: [], clientUrls, isLearner: false };
         return { header: headers(), members: [one] };
       }),
     ],

@@ -1,46 +1,85 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import { crc32 } from "node:zlib";
 import type { Database } from "better-sqlite3";
+import type { CommitQueue } from "./commit-queue.ts";
+import type { Disk } from "./disk.ts";
 import { etcdErrors } from "./etcd-error.ts";
-import type { Store } from "./store.ts";
+import type { ReadView } from "./store.ts";
 
 export interface Maintenance {
-  /** Gives free pages back to the file system. Holds everything else up, as etcd's does. */
-  defragment(): void;
+  /** Gives free pages back to the file system, in slices between the commits. */
+  defragment(): Promise<void>;
   /** Of what readers at a revision can see. Ours alone: etcd hashes its own file format. */
-  hash(revision: number): number;
+  hash(revision: number): Promise<Hash>;
   /** A consistent copy in a file of its own; taken page by page while the store serves. */
   snapshot(): Promise<{ readonly file: string } & AsyncDisposable>;
 }
 
-export function createMaintenance(db: Database, store: Pick<Store, "revision" | "compactRevision">): Maintenance {
-  const rows = db
+export interface Hash {
+  readonly hash: number;
+  readonly compactRevision: number;
+}
+
+export interface MaintenanceDeps {
+  readonly db: Database;
+  readonly durable: Pick<ReadView, "revision" | "compactRevision">;
+  readonly queue: CommitQueue;
+  readonly disk: Pick<Disk, "foldLog">;
+}
+
+type Row = [id: number, key: Buffer, revision: number, created: number, version: number, value: Buffer | null];
+
+/** Each slice is a few milliseconds of work; between them the event loop belongs to the clients. */
+const pagesPerSlice = 100;
+const rowsPerSlice = 500;
+
+export function createMaintenance({ db, durable, queue, disk }: MaintenanceDeps): Maintenance {
+  const freePages = db.prepare("PRAGMA freelist_count").pluck();
+  const visible = db
     .prepare(
-      `SELECT key, revision, create_revision, version, value FROM history h WHERE revision <= :at AND (
+      `SELECT id, key, revision, create_revision, version, value FROM history h
+       WHERE (revision, id) > (:revision, :id) AND revision <= :at AND (
          revision > :compacted OR id = (SELECT n.id FROM history n WHERE n.key = h.key AND n.revision <= :compacted
            ORDER BY n.revision DESC, n.id DESC LIMIT 1))
-       ORDER BY revision, id`,
+       ORDER BY revision, id LIMIT ${rowsPerSlice}`,
     )
     .raw();
-  return {
-    defragment() {
-      db.exec("VACUUM");
-      db.pragma("wal_checkpoint(TRUNCATE)");
-    },
-    hash(revision) {
-      if (revision > store.revision()) throw etcdErrors.futureRevision();
-      if (revision < store.compactRevision()) throw etcdErrors.compacted();
-      let sum = 0;
-      const found = rows.iterate({ at: revision, compacted: store.compactRevision() });
-      for (const [key, at, created, version, value] of found as Iterable<
-        [Buffer, number, number, number, Buffer | null]
-      >) {
+
+  /** Undefined when a compaction came between: it takes away what was being read. */
+  async function hashAt(at: number, compacted: number): Promise<number | undefined> {
+    let sum = 0;
+    let last: Row | undefined;
+    for (;;) {
+      const rows = visible.all({ revision: last?.[2] ?? 0, id: last?.[0] ?? 0, at, compacted }) as Row[];
+      for (const [, key, revision, created, version, value] of rows) {
         // A deletion at or before the compaction may or may not have been freed yet.
-        if (version === 0 && at <= store.compactRevision()) continue;
-        sum = crc32(value ?? "", crc32(key, crc32(`${at} ${created} ${version} `, sum)));
+        if (version === 0 && revision <= compacted) continue;
+        sum = crc32(value ?? "", crc32(key, crc32(`${revision} ${created} ${version} `, sum)));
       }
-      return sum;
+      if (rows.length < rowsPerSlice) return sum;
+      last = rows.at(-1);
+      await turn();
+      if (durable.compactRevision() !== compacted) return undefined;
+    }
+  }
+
+  return {
+    async defragment() {
+      while ((freePages.get() as number) > 0) {
+        await queue.submit(() => db.pragma(`incremental_vacuum(${pagesPerSlice})`));
+      }
+      await queue.rest(() => disk.foldLog());
+    },
+    async hash(revision) {
+      if (revision > durable.revision()) throw etcdErrors.futureRevision();
+      for (;;) {
+        const compactRevision = durable.compactRevision();
+        if (revision < compactRevision) throw etcdErrors.compacted();
+        const hash = await hashAt(revision, compactRevision);
+        if (hash !== undefined) return { hash, compactRevision };
+      }
     },
     async snapshot() {
       const folder = await mkdtemp(join(dirname(db.name), "snapshot-"));

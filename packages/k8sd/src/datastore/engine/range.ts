@@ -2,9 +2,7 @@ import type { KeyValue, RangeRequest, RangeResponse } from "../gen/etcd.ts";
 import { sortOrder, sortTarget } from "../wire.ts";
 import { etcdErrors } from "./etcd-error.ts";
 import { type KeySpan, keySpan } from "./key-range.ts";
-import type { Store } from "./store.ts";
-
-export type ReadView = Pick<Store, "revision" | "compactRevision" | "find" | "list" | "count" | "listAt" | "countAt">;
+import type { ReadView } from "./store.ts";
 
 const unlimited = -1;
 const noBytes = new Uint8Array(0);

@@ -25,11 +25,12 @@ export function createRoom(db: Database, queue: CommitQueue, quota: number, log:
   let checks = 0;
   let full = false;
 
-  const number = (pragma: string): number => db.pragma(pragma, { simple: true }) as number;
+  const page = db.pragma("page_size", { simple: true }) as number;
+  const pageCount = db.prepare("PRAGMA page_count").pluck();
+  const freePages = db.prepare("PRAGMA freelist_count").pluck();
   const size = () => {
-    const page = number("page_size");
-    const pages = number("page_count");
-    return { total: page * pages, inUse: page * (pages - number("freelist_count")) };
+    const pages = pageCount.get() as number;
+    return { total: page * pages, inUse: page * (pages - (freePages.get() as number)) };
   };
   async function raise(kind: number): Promise<void> {
     if (raised.has(kind)) return;

@@ -38,22 +38,52 @@ const migrations: readonly string[] = [
 
 const identity = (): bigint => randomBytes(8).readBigUInt64BE() >> 2n;
 
+export interface Databases {
+  /** Reads and writes. */
+  readonly db: Database.Database;
+  /** Reads one state while the other writes the next. */
+  readonly reader: Database.Database;
+  close(): void;
+}
+
 /** Opens the store, alone: a second process on the same file is refused. */
-export function openDatabase(file: string): Database.Database {
-  const db = new Database(file, { timeout: 2_000 });
+export function openDatabases(file: string): Databases {
+  const lock = openLock(file);
+  const db = new Database(file);
   try {
-    db.pragma("locking_mode = EXCLUSIVE");
+    // Free pages can be given back in slices; takes effect before the first table is made, or by a rewrite.
+    const slices = db.pragma("auto_vacuum", { simple: true }) === 2;
+    db.pragma("auto_vacuum = INCREMENTAL");
     db.pragma("journal_mode = WAL");
-    db.pragma("synchronous = FULL");
-    // Pages of the log before it is folded into the file: rarer folds are cheaper for writers, 16 MB bound the log.
-    db.pragma("wal_autocheckpoint = 4000");
+    // Waits for the disk and folds of the log are `Disk`'s.
+    db.pragma("synchronous = NORMAL");
+    db.pragma("wal_autocheckpoint = 0");
     db.pragma("journal_size_limit = 33554432");
     migrate(db, file);
+    if (!slices) db.exec("VACUUM");
     reserveLog(db);
-    db.pragma("cache_size = -16000");
-    return db;
+    db.pragma("cache_size = -8000");
+    const reader = new Database(file, { readonly: true });
+    reader.pragma("cache_size = -4000");
+    const close = () => {
+      for (const each of [reader, db, lock]) each.close();
+    };
+    return { db, reader, close };
   } catch (error) {
     db.close();
+    lock.close();
+    throw error;
+  }
+}
+
+/** Two connections cannot hold one file exclusively; so a file beside it stands for it. */
+function openLock(file: string): Database.Database {
+  const lock = new Database(`${file}.lock`, { timeout: 2_000 });
+  try {
+    lock.exec("BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    lock.close();
     if (error instanceof Error && "code" in error && error.code === "SQLITE_BUSY") {
       throw new AppError("conflict", `cannot open datastore ${file}: another process uses it`, {
         remedy: "stop the other k8s-datastore or give this one its own --data-dir",
@@ -64,8 +94,8 @@ export function openDatabase(file: string): Database.Database {
   }
 }
 
-/** Bytes of log between two folds: 4,000 pages with their headers. */
-const logBytes = 16_500_000;
+/** Bytes of log between two folds under load, with room for the commit that makes it long. */
+const logBytes = 10_000_000;
 
 /**
  * Makes the log as long as it gets, by a large write that is taken back before it counts. A commit that overwrites its log

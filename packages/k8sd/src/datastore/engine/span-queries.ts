@@ -1,7 +1,7 @@
 import type { Database, Statement } from "better-sqlite3";
 import type { KeyValue } from "../gen/etcd.ts";
 import type { KeySpan } from "./key-range.ts";
-import type { Change, Store } from "./store.ts";
+import type { Change, ReadView } from "./store.ts";
 
 type Row = [
   id: number,
@@ -14,7 +14,7 @@ type Row = [
 ];
 type PerSpan<T> = { readonly [K in KeySpan["kind"]]: T };
 
-export type SpanQueries = Pick<Store, "find" | "list" | "count" | "listAt" | "countAt" | "previous" | "changes"> & {
+export type SpanQueries = Omit<ReadView, "clusterId" | "memberId" | "revision" | "compactRevision"> & {
   keys(span: KeySpan): Uint8Array[];
 };
 
@@ -62,6 +62,7 @@ export function createSpanQueries(db: Database): SpanQueries {
       `SELECT ${columns} FROM history h WHERE h.key = ? AND h.revision < ? ORDER BY h.revision DESC, h.id DESC LIMIT 1`,
     )
     .raw();
+  const leaseKeys = db.prepare("SELECT key FROM current WHERE lease = ? ORDER BY key").pluck();
   const exactLease = db.prepare("SELECT lease FROM history WHERE id = ?").pluck().safeIntegers();
 
   // Lease ids may use all 64 bits, which a JavaScript number cannot hold; those few are read again exactly.
@@ -97,6 +98,7 @@ export function createSpanQueries(db: Database): SpanQueries {
       const row = previous.get(key, revision) as Row | undefined;
       return row && row[4] > 0 ? toKeyValue(row) : undefined;
     },
+    keysOfLease: (lease) => leaseKeys.all(lease) as Uint8Array[],
     changes(span, from, limit) {
       const rows = readChanges(span, from, Number.MAX_SAFE_INTEGER, limit);
       if (rows.length < limit) return { changes: rows.map(toChange), more: false };

@@ -9,14 +9,11 @@ export interface Change {
   readonly kv: KeyValue;
 }
 
-/**
- * The multi-version store over one connection. Reads see what the caller's own transaction wrote; whoever calls outside a
- * batch sees committed data only, because a batch runs to its end without yielding.
- */
-export interface Store {
+/** What can be read at one state of the store. */
+export interface ReadView {
   readonly clusterId: bigint;
   readonly memberId: bigint;
-  /** The newest revision, including one that the running batch is writing. */
+  /** The newest revision. */
   revision(): number;
   compactRevision(): number;
   find(key: Uint8Array): KeyValue | undefined;
@@ -28,18 +25,40 @@ export interface Store {
   previous(key: Uint8Array, revision: number): KeyValue | undefined;
   /** Changes from a revision on, oldest first, whole revisions only; more: true when there may be others after them. */
   changes(span: KeySpan, from: number, limit: number): { readonly changes: Change[]; readonly more: boolean };
+  keysOfLease(lease: bigint): Uint8Array[];
+}
+
+/** What a batch sees and does: reads show what it wrote itself. */
+export interface BatchView extends ReadView {
   put(revision: number, key: Uint8Array, value: Uint8Array, lease: bigint): void;
   /** Deletes what exists in the span, in key order. */
   remove(revision: number, span: KeySpan): number;
-  keysOfLease(lease: bigint): Uint8Array[];
   setCompactRevision(revision: number): void;
-  /** Runs a batch in one transaction; what it changed is handed over once it is durable. */
+}
+
+/** The multi-version store. A change is seen by readers once it is durable, and not before. */
+export interface Store {
+  /** For everybody: what is durable. */
+  readonly durable: ReadView;
+  /** For the work inside of `batch` alone. */
+  readonly running: BatchView;
+  /** Runs a batch in one transaction and gives what it changed; between `hold` and `settle`. */
   batch(run: () => void): Change[];
+  /** `durable` stays as it is now, whatever is written, until `settle`. */
+  hold(): void;
+  /** Everything written is durable. */
+  settle(): void;
+}
+
+interface State {
+  readonly revision: number;
+  readonly compactRevision: number;
 }
 
 const noBytes = new Uint8Array(0);
 
-export function createStore(db: Database): Store {
+/** @param reader a second connection to the same file, which can stay at one state while the first one writes. */
+export function createStore(db: Database, reader: Database): Store {
   const meta = new Map<string, bigint>();
   for (const row of db.prepare("SELECT name, value FROM meta").safeIntegers().all() as {
     name: string;
@@ -52,12 +71,15 @@ export function createStore(db: Database): Store {
     .prepare("SELECT coalesce(max(revision), 0) AS revision, coalesce(max(id), 0) AS id FROM history")
     .get() as { revision: number; id: number };
 
-  let revision = Math.max(newest.revision, number("base_revision"));
   let lastId = newest.id;
-  let compactRevision = number("compact_revision");
+  let state: State = {
+    revision: Math.max(newest.revision, number("base_revision")),
+    compactRevision: number("compact_revision"),
+  };
   let pending: Change[] = [];
 
-  const queries: SpanQueries = createSpanQueries(db);
+  const own = createSpanQueries(db);
+  const past = createSpanQueries(reader);
   const upsert = db
     .prepare(
       `INSERT INTO current (key, history_id, revision, create_revision, version, lease) VALUES (?, ?, ?, ?, 1, ?)
@@ -70,44 +92,63 @@ export function createStore(db: Database): Store {
     "INSERT INTO history (id, revision, key, create_revision, version, lease, value) VALUES (?, ?, ?, ?, ?, ?, ?)",
   );
   const drop = db.prepare("DELETE FROM current WHERE key = ?");
-  const leaseKeys = db.prepare("SELECT key FROM current WHERE lease = ? ORDER BY key").pluck();
   const saveCompact = db.prepare("UPDATE meta SET value = ? WHERE name = 'compact_revision'");
-
   const begin = db.prepare("BEGIN IMMEDIATE");
   const commit = db.prepare("COMMIT");
+  const beginReading = reader.prepare("BEGIN");
+  const readAnything = reader.prepare("SELECT 1 FROM meta LIMIT 1");
+  const endReading = reader.prepare("COMMIT");
+
+  const identity = { clusterId: meta.get("cluster_id") ?? 0n, memberId: meta.get("member_id") ?? 0n };
+  /** The durable state while something newer is being written; readers then use the second connection. */
+  let held: State | undefined;
+  const readable = (): SpanQueries => (held ? past : own);
 
   return {
-    clusterId: meta.get("cluster_id") ?? 0n,
-    memberId: meta.get("member_id") ?? 0n,
-    revision: () => revision,
-    compactRevision: () => compactRevision,
-    ...queries,
-    put(at, key, value, lease) {
-      const id = ++lastId;
-      const row = upsert.get(key, id, at, at, lease) as [number, number];
-      append.run(id, at, key, row[0], row[1], lease, value);
-      revision = at;
-      const kv = { key, value, lease, createRevision: row[0], modRevision: at, version: row[1] };
-      pending.push({ type: 0, kv });
+    durable: {
+      ...identity,
+      revision: () => (held ?? state).revision,
+      compactRevision: () => (held ?? state).compactRevision,
+      find: (key) => readable().find(key),
+      list: (span, limit) => readable().list(span, limit),
+      count: (span) => readable().count(span),
+      listAt: (span, at, limit) => readable().listAt(span, at, limit),
+      countAt: (span, at) => readable().countAt(span, at),
+      previous: (key, before) => readable().previous(key, before),
+      changes: (span, from, limit) => readable().changes(span, from, limit),
+      keysOfLease: (lease) => readable().keysOfLease(lease),
     },
-    remove(at, span) {
-      const keys = queries.keys(span);
-      for (const key of keys) {
-        drop.run(key);
-        append.run(++lastId, at, key, 0, 0, 0, null);
-        const kv = { key, value: noBytes, lease: 0n, createRevision: 0, modRevision: at, version: 0 };
-        pending.push({ type: 1, kv });
-      }
-      if (keys.length > 0) revision = at;
-      return keys.length;
-    },
-    keysOfLease: (lease) => leaseKeys.all(lease) as Uint8Array[],
-    setCompactRevision(at) {
-      saveCompact.run(at);
-      compactRevision = at;
+    running: {
+      ...identity,
+      ...own,
+      revision: () => state.revision,
+      compactRevision: () => state.compactRevision,
+      put(at, key, value, lease) {
+        const id = ++lastId;
+        const row = upsert.get(key, id, at, at, lease) as [number, number];
+        append.run(id, at, key, row[0], row[1], lease, value);
+        state = { ...state, revision: at };
+        const kv = { key, value, lease, createRevision: row[0], modRevision: at, version: row[1] };
+        pending.push({ type: 0, kv });
+      },
+      remove(at, span) {
+        const keys = own.keys(span);
+        for (const key of keys) {
+          drop.run(key);
+          append.run(++lastId, at, key, 0, 0, 0, null);
+          const kv = { key, value: noBytes, lease: 0n, createRevision: 0, modRevision: at, version: 0 };
+          pending.push({ type: 1, kv });
+        }
+        if (keys.length > 0) state = { ...state, revision: at };
+        return keys.length;
+      },
+      setCompactRevision(at) {
+        saveCompact.run(at);
+        state = { ...state, compactRevision: at };
+      },
     },
     batch(run) {
-      const before = { revision, lastId, compactRevision };
+      const before = { state, lastId };
       begin.run();
       try {
         run();
@@ -115,11 +156,21 @@ export function createStore(db: Database): Store {
         return pending;
       } catch (error) {
         if (db.inTransaction) db.exec("ROLLBACK");
-        ({ revision, lastId, compactRevision } = before);
+        ({ state, lastId } = before);
         throw error;
       } finally {
         pending = [];
       }
+    },
+    hold() {
+      beginReading.run();
+      // A transaction gets its state with its first read.
+      readAnything.get();
+      held = state;
+    },
+    settle() {
+      held = undefined;
+      endReading.run();
     },
   };
 }

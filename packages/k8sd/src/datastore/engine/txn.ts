@@ -13,9 +13,9 @@ import { compareHolds } from "./compare.ts";
 import { etcdErrors } from "./etcd-error.ts";
 import { keySpan } from "./key-range.ts";
 import { executeRange } from "./range.ts";
-import type { Store } from "./store.ts";
+import type { BatchView, ReadView } from "./store.ts";
 
-export interface TxnStore extends Store {
+export interface TxnStore extends BatchView {
   leaseExists(lease: bigint): boolean;
 }
 
@@ -36,6 +36,18 @@ export function executeTxn(store: TxnStore, request: TxnRequest): TxnResponse {
   const branch = decide(store, request);
   checkBranch(store, branch);
   return runBranch(store, branch, store.revision() + 1);
+}
+
+/** For a request that `isReadOnly` lets through. */
+export function executeReadTxn(view: ReadView, request: TxnRequest): TxnResponse {
+  return executeTxn(
+    { ...view, put: refuseChange, remove: refuseChange, setCompactRevision: refuseChange, leaseExists: refuseChange },
+    request,
+  );
+}
+
+function refuseChange(): never {
+  throw new Error("a read-only transaction changes nothing");
 }
 
 export function executePut(store: TxnStore, request: PutRequest): PutResponse {

@@ -1,7 +1,7 @@
 import type { KeyValue, WatchCreateRequest, WatchResponse } from "../gen/etcd.ts";
 import { watchFilter } from "../wire.ts";
 import { type KeySpan, keyText, spanContains } from "./key-range.ts";
-import type { Change, Store } from "./store.ts";
+import type { Change, ReadView } from "./store.ts";
 
 /** Changes read from history at a time: what a slow watcher may hold in memory at most, beside one live batch. */
 const catchUpChanges = 1000;
@@ -53,7 +53,7 @@ interface Watch {
   quiet: boolean;
 }
 
-export type HubStore = Pick<Store, "revision" | "compactRevision" | "changes" | "previous">;
+export type HubStore = Pick<ReadView, "revision" | "compactRevision" | "changes" | "previous">;
 
 export function createWatchHub(store: HubStore): WatchHub {
   const byKey = new Map<string, Set<Watch>>();
