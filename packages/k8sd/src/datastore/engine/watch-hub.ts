@@ -99,6 +99,8 @@ export function createWatchHub(store: HubStore): WatchHub {
   /** What a key was before; every watch of a commit shares one look-up. */
   function previousOf(change: Change, memo: Map<Change, KeyValue | undefined>): KeyValue | undefined {
     if (change.type === 0 && change.kv.version === 1) return undefined;
+    // A reader before the change is refused then, and what is left of it depends on how far the compactor is.
+    if (change.kv.modRevision - 1 < store.compactRevision()) return undefined;
     if (!memo.has(change)) memo.set(change, store.previous(change.kv.key, change.kv.modRevision));
     return memo.get(change);
   }
@@ -129,12 +131,8 @@ export function createWatchHub(store: HubStore): WatchHub {
       const compacted = store.compactRevision();
       if (watch.next < compacted) {
         unregister(watch);
-        send(watch.stream, {
-          watchId: watch.id,
-          revision: store.revision(),
-          canceled: true,
-          compactRevision: compacted,
-        });
+        // etcd names no revision here.
+        send(watch.stream, { watchId: watch.id, revision: 0, canceled: true, compactRevision: compacted });
         return;
       }
       const current = store.revision();
