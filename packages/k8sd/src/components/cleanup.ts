@@ -1,5 +1,7 @@
+import { access } from "node:fs/promises";
 import { removeContainers } from "../host/containers.ts";
 import type { Host } from "../host/host.ts";
+import { withoutKubernetes } from "./firewall.ts";
 import { bridgeName } from "./network/cni-config.ts";
 
 type Cleaned = Pick<Host, "paths" | "run">;
@@ -10,11 +12,35 @@ const leftovers: Readonly<Record<string, (host: Cleaned, signal: AbortSignal) =>
     await removeContainers(host, signal);
     await host.run(["ip", "link", "delete", bridgeName], { signal, okExitCodes: [1] });
   },
+  kubelet: async (host, signal) => {
+    await cleanFirewall(host, signal);
+    await stopPodSlices(host, signal);
+  },
   "kube-proxy": async (host, signal) => {
     await host.run([`${host.paths.bin}/kube-proxy`, "--cleanup"], { signal });
+    await cleanFirewall(host, signal);
   },
 };
 
 export async function cleanAfter(service: string, host: Cleaned, signal: AbortSignal): Promise<void> {
   await leftovers[service]?.(host, signal);
+}
+
+async function cleanFirewall(host: Cleaned, signal: AbortSignal): Promise<void> {
+  for (const family of ["iptables", "ip6tables"]) {
+    const { stdout } = await host.run([`${family}-save`], { signal });
+    const input = withoutKubernetes(stdout);
+    if (input !== "") await host.run([`${family}-restore`, "--noflush"], { signal, input });
+  }
+}
+
+/** systemd keeps the slices that kubelet asked it for; stopping the outer one ends those in it. */
+async function stopPodSlices(host: Cleaned, signal: AbortSignal): Promise<void> {
+  const slices = ["kubepods-besteffort.slice", "kubepods-burstable.slice", "kubepods.slice"];
+  const systemd = await access("/run/systemd/system").then(
+    () => true,
+    () => false,
+  );
+  const notLoaded = 5;
+  if (systemd) await host.run(["systemctl", "stop", ...slices], { signal, okExitCodes: [notLoaded] });
 }

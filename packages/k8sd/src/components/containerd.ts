@@ -10,7 +10,7 @@ import { componentService } from "./service.ts";
 const unimplemented = 12;
 
 function render(node: NodeView) {
-  const { containerd, cniConf, cniBin } = node.paths;
+  const { containerd, cniConf, cniBin, cniState } = node.paths;
   const service = componentService(node, {
     name: "containerd",
     description: "Container runtime",
@@ -35,6 +35,12 @@ function render(node: NodeView) {
       // Other networks put their files here too.
       { path: cniConf, mode: 0o755 },
       { path: cniBin, mode: 0o755 },
+      // What the program itself would make, so that it is known to be the node's.
+      { path: containerd.rootDir, mode: 0o711 },
+      { path: containerd.stateDir, mode: 0o711 },
+      { path: containerd.optDir, mode: 0o711 },
+      { path: containerd.nriDir, mode: 0o755 },
+      { path: cniState, mode: 0o755 },
     ],
   };
 }

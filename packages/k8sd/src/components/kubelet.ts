@@ -38,6 +38,7 @@ function render(node: NodeView) {
       { path: paths.confD, mode: 0o700 },
       { path: paths.kubeletRoot, mode: 0o700 },
       { path: paths.podLogs, mode: 0o755 },
+      { path: paths.containerLogs, mode: 0o755 },
     ],
   };
 }

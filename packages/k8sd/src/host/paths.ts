@@ -77,6 +77,7 @@ export function createPaths(options: PathsOptions) {
     cniBin: join(root, "opt/cni/bin"),
     cniState: join(root, "var/lib/cni"),
     podLogs: join(root, "var/log/pods"),
+    containerLogs: join(root, "var/log/containers"),
     containerd: {
       base: containerdBase,
       configDir: join(containerdBase, "etc/containerd"),
@@ -85,6 +86,9 @@ export function createPaths(options: PathsOptions) {
       hostsD: join(containerdBase, "etc/containerd/hosts.d"),
       rootDir: join(containerdBase, "var/lib/containerd"),
       stateDir: join(containerdBase, "run/containerd"),
+      /** containerd's own choice, whatever its base. */
+      optDir: join(root, "opt/containerd"),
+      nriDir: join(root, "run/nri"),
       socket: join(containerdBase, "run/containerd/containerd.sock"),
     },
     sysctlD: join(root, "etc/sysctl.d"),

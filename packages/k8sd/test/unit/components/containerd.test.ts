@@ -61,6 +61,11 @@ describe("containerd", () => {
       { path: "/etc/containerd/hosts.d", mode: 0o700 },
       { path: "/etc/cni/net.d", mode: 0o755 },
       { path: "/opt/cni/bin", mode: 0o755 },
+      { path: "/var/lib/containerd", mode: 0o711 },
+      { path: "/run/containerd", mode: 0o711 },
+      { path: "/opt/containerd", mode: 0o711 },
+      { path: "/run/nri", mode: 0o755 },
+      { path: "/var/lib/cni", mode: 0o755 },
     ]);
     expect(configOf({})).toEqual(plain);
   });

@@ -254,6 +254,7 @@ describe("the datastore", () => {
       "--peer-client-cert-auth": "true",
       "--peer-key-file": `${pki}/etcd/peer.key`,
       "--peer-trusted-ca-file": `${pki}/etcd/ca.crt`,
+      "--strict-reconfig-check": "false",
       "--trusted-ca-file": `${pki}/etcd/ca.crt`,
     });
   });

@@ -65,6 +65,7 @@ describe("kubelet", () => {
       { path: "/var/snap/k8s/common/args/conf.d", mode: 0o700 },
       { path: "/var/lib/kubelet", mode: 0o700 },
       { path: "/var/log/pods", mode: 0o755 },
+      { path: "/var/log/containers", mode: 0o755 },
     ]);
   });
 
