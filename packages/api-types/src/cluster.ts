@@ -49,17 +49,6 @@ export const bootstrapRequest = z.strictObject({
 });
 export type BootstrapRequest = z.infer<typeof bootstrapRequest>;
 
-export const joinTokenRequest = z.strictObject({
-  name: name.default(""),
-  worker: z.boolean().default(false),
-  /** 0 = 24 hours. */
-  ttl: nanoseconds.default(0),
-});
-export type JoinTokenRequest = z.infer<typeof joinTokenRequest>;
-
-export const joinTokenResponse = z.object({ token: z.string() });
-export type JoinTokenResponse = z.infer<typeof joinTokenResponse>;
-
 export const joinRequest = z.strictObject({
   name: name.default(""),
   address: text.default(""),

@@ -5,6 +5,7 @@ import * as certificates from "./certificates.ts";
 import * as cluster from "./cluster.ts";
 import * as config from "./cluster-config.ts";
 import { serverStatus } from "./core.ts";
+import * as joinTokens from "./join-tokens.ts";
 import { localNodeStatus, nodeStatus } from "./node.ts";
 import * as operation from "./operation.ts";
 import * as snap from "./snap.ts";
@@ -62,8 +63,8 @@ export const endpoints = {
   /* 3 */ localNode: endpoint("GET", "/1.0/k8sd/node", { access: "trusted", response: localNodeStatus }),
   /* 4 */ createJoinToken: endpoint("POST", "/1.0/k8sd/cluster/tokens", {
     access: "trusted-control-plane",
-    request: cluster.joinTokenRequest,
-    response: cluster.joinTokenResponse,
+    request: joinTokens.joinTokenRequest,
+    response: joinTokens.joinTokenResponse,
   }),
   /* 5 */ join: endpoint("POST", "/1.0/k8sd/cluster/join", {
     access: "trusted",
@@ -134,8 +135,8 @@ export const endpoints = {
   }),
   /* 18 */ capiCreateJoinToken: endpoint("POST", "/1.0/x/capi/generate-join-token", {
     access: "capi-auth-token",
-    request: cluster.joinTokenRequest,
-    response: cluster.joinTokenResponse,
+    request: joinTokens.joinTokenRequest,
+    response: joinTokens.joinTokenResponse,
   }),
   /* 19 */ setCapiAuthToken: endpoint("POST", "/1.0/x/capi/set-auth-token", {
     access: "trusted",
@@ -182,6 +183,15 @@ export const endpoints = {
   root: endpoint("GET", "/", { access: "anyone", beforeInit: true, response: z.array(z.string()) }),
   serverStatus: endpoint("GET", "/core/1.0", { access: "anyone", beforeInit: true, response: serverStatus }),
   serverReady: endpoint("GET", "/core/1.0/ready", { access: "trusted", beforeInit: true, response: empty }),
+
+  listJoinTokens: endpoint("GET", "/1.0/k8sd/cluster/tokens", {
+    access: "trusted-control-plane",
+    response: joinTokens.listJoinTokensResponse,
+  }),
+  revokeJoinToken: endpoint("DELETE", "/1.0/k8sd/cluster/tokens/{id}", {
+    access: "trusted-control-plane",
+    response: empty,
+  }),
 
   listOperations: endpoint("GET", "/1.0/k8sd/operations", {
     access: "trusted",

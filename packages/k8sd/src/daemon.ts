@@ -14,6 +14,7 @@ import { routes, unimplemented } from "./http/routes.ts";
 import { systemClock } from "./lib/clock.ts";
 import { ensureDirectory } from "./lib/write-file.ts";
 import { createMember } from "./member.ts";
+import { createAudit } from "./node-db/audit.ts";
 import { createIdentityStore } from "./node-db/identity.ts";
 import { createJournal } from "./node-db/journal.ts";
 import { openNodeDb } from "./node-db/node-db.ts";
@@ -55,7 +56,17 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   };
   const cluster = createCluster(
     { kubernetes: options.kubernetes },
-    { host, machine, identity, runner, journal, seal, now, connections: () => member.connections() },
+    {
+      host,
+      machine,
+      identity,
+      runner,
+      journal,
+      seal,
+      audit: createAudit(db, now),
+      now,
+      connections: () => member.connections(),
+    },
   );
   const domain: Domain = {
     ...cluster,

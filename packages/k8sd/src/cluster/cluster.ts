@@ -12,7 +12,9 @@ import type {
 import type { MachineView } from "../components/component.ts";
 import type { Host } from "../host/host.ts";
 import { parseKubeconfig, renderKubeconfig } from "../kube/kubeconfig.ts";
+import { nodes } from "../kube/resources.ts";
 import { AppError, isMissingFile } from "../lib/app-error.ts";
+import type { Audit } from "../node-db/audit.ts";
 import type { IdentityStore, NodeIdentity } from "../node-db/identity.ts";
 import type { Journal } from "../node-db/journal.ts";
 import type { OperationRun, Runner } from "../operations/runner.ts";
@@ -27,6 +29,7 @@ import { featureStatuses } from "./features.ts";
 import { createLedger } from "./ledger.ts";
 import { createRecords } from "./records.ts";
 import type { Seal } from "./seal.ts";
+import { createTokenService } from "./tokens-service.ts";
 
 export interface ClusterOptions {
   /** False: the Kubernetes programs are left out. */
@@ -42,6 +45,7 @@ export interface ClusterDeps {
   readonly seal: () => Promise<Seal>;
   /** Connections of the member that this node is. */
   readonly connections: () => Connections;
+  readonly audit: Audit;
   readonly now: () => number;
 }
 
@@ -72,6 +76,25 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
 
   const records = async () => createRecords(await deps.connections().datastore());
   const tokens = async (): Promise<AuthTokens> => createAuthTokens(await records(), await deps.seal());
+
+  const joinTokens = createTokenService({
+    connections: deps.connections,
+    hasKubernetesNode: async (name, signal) => {
+      if (!member().view.kubernetes) return false;
+      const kube = await deps.connections().kube();
+      return kube.get(nodes, { name }, { signal }).then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof AppError && error.kind === "not-found") return false;
+          throw error;
+        },
+      );
+    },
+    seal: deps.seal,
+    audit: deps.audit,
+    clusterCert: host.paths.clusterCert,
+    now: deps.now,
+  });
 
   function memberStatus({ view: { view } }: Member): NodeStatus {
     return {
@@ -187,6 +210,8 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
       revoke: async (...args: Parameters<AuthTokens["revoke"]>) => (await tokens()).revoke(...args),
       check: async (...args: Parameters<AuthTokens["check"]>) => (await tokens()).check(...args),
     },
+
+    joinTokens,
 
     operations: {
       list: (): readonly OperationStatus[] => runner.list().map(operationStatus),

@@ -1,79 +1,146 @@
-import type { Role } from "../components/component.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import { AppError } from "../lib/app-error.ts";
 import type { ClusterConfig } from "./config/types.ts";
-import { createRecords } from "./records.ts";
+import { type ChangesOptions, type LedgerChange, ledgerChanges } from "./ledger-changes.ts";
+import {
+  type ClusterRecord,
+  clusterKey,
+  configKey,
+  type MemberRecord,
+  memberKey,
+  membersPrefix,
+  nameKey,
+  podSubnetKey,
+  type StoredMember,
+} from "./ledger-records.ts";
+import { createLedgerStore, type Stored, untilSwapped, type Write } from "./ledger-store.ts";
+import { moved, tombstone } from "./ledger-transitions.ts";
 
-/** What the cluster is. A new epoch begins when it was recovered from fewer members than make a majority. */
-export interface ClusterRecord {
-  readonly id: string;
-  readonly epoch: number;
-  /** Milliseconds since the Unix epoch. */
-  readonly createdAt: number;
-}
-
-export type MemberState = "reserved" | "joining" | "active" | "leaving" | "removed";
-
-/** One node. Everything else that is known of it (etcd member, Kubernetes Node, certificates) is derived from this. */
-export interface MemberRecord {
-  readonly id: string;
-  readonly name: string;
-  readonly addresses: readonly string[];
-  /** `ip:port` of its k8sd. */
-  readonly k8sdAddress: string;
-  readonly role: Role;
-  readonly state: MemberState;
-}
+type Addition = "state" | "incarnation" | "versions" | "publicKeyFingerprint" | "changedAt" | "podSubnetIndex";
 
 export interface Founding {
   readonly cluster: ClusterRecord;
-  readonly member: MemberRecord;
+  /** The first member is active from the start and owns the first part of the pod range. */
+  readonly member: Omit<StoredMember, Addition> & Partial<Pick<StoredMember, Addition>>;
   readonly config: ClusterConfig;
 }
 
+/** What may change of a member without a change of its state. */
+export type MemberUpdate = Partial<
+  Pick<StoredMember, "addresses" | "k8sdAddress" | "versions" | "publicKeyFingerprint">
+>;
+
+/** Typed records over the datastore; nobody else knows their keys. Nodes come in through `createAdmission`. */
 export interface Ledger {
   /** The first record of a cluster: all of it or nothing, and only in a datastore that holds no cluster. */
   found(founding: Founding, signal: AbortSignal): Promise<void>;
   cluster(signal: AbortSignal): Promise<ClusterRecord | undefined>;
-  members(signal: AbortSignal): Promise<readonly MemberRecord[]>;
   config(signal: AbortSignal): Promise<ClusterConfig | undefined>;
+  /** All that are recorded, in whatever state; tombstones too. */
+  members(signal: AbortSignal): Promise<readonly MemberRecord[]>;
+  member(id: string, signal: AbortSignal): Promise<MemberRecord | undefined>;
+  /** Who has the name now, in whatever state. */
+  memberNamed(name: string, signal: AbortSignal): Promise<MemberRecord | undefined>;
+  update(id: string, update: MemberUpdate, signal: AbortSignal): Promise<MemberRecord>;
+  /** The node is going out; again is no error. */
+  leave(id: string, at: number, signal: AbortSignal): Promise<MemberRecord>;
+  /** Nothing derived from the record is left: its name and its part of the pod range are free. Again is no error. */
+  remove(id: string, at: number, signal: AbortSignal): Promise<MemberRecord>;
+  /** Snapshot first (with `from` 0), then what changes, until the signal. */
+  changes(options: ChangesOptions): AsyncIterable<LedgerChange>;
 }
 
-const clusterKey = "k8sd/cluster";
-const configKey = "k8sd/config";
-const membersPrefix = "k8sd/members/";
-/** One key per name: two nodes cannot have the same one, because the second cannot create it. */
-const namesPrefix = "k8sd/names/";
-
-/** Typed records over the datastore; nobody else knows their keys. */
 export function createLedger(datastore: Datastore): Ledger {
-  const records = createRecords(datastore);
+  const store = createLedgerStore(datastore);
+  const memberOf = ({ value, revision }: Stored<StoredMember>): MemberRecord => ({ ...value, revision });
+
+  const member = async (id: string, signal: AbortSignal): Promise<MemberRecord | undefined> => {
+    const found = await store.read<StoredMember>(memberKey(id), signal);
+    return found && memberOf(found);
+  };
+
+  /** @param change gives undefined when the record already is what it should be. */
+  async function change(
+    id: string,
+    what: string,
+    signal: AbortSignal,
+    decide: (member: StoredMember) => { readonly next: StoredMember; readonly writes?: readonly Write[] } | undefined,
+  ): Promise<MemberRecord> {
+    return untilSwapped(what, signal, async () => {
+      const seen = await store.read<StoredMember>(memberKey(id), signal);
+      if (seen === undefined) throw new AppError("not-found", `cannot ${what}: no member has the id ${id}`);
+      const decision = decide(seen.value);
+      if (decision === undefined) return memberOf(seen);
+      const { next, writes = [] } = decision;
+      const key = memberKey(id);
+      const revision = await store.swap([{ key, seen }], [{ key, value: next }, ...writes], signal);
+      return revision === undefined ? undefined : { ...next, revision };
+    });
+  }
+
   return {
-    found: async ({ cluster, member, config }, signal) => {
-      const founded = await records.createAll(
-        {
-          [clusterKey]: cluster,
-          [configKey]: config,
-          [`${membersPrefix}${member.id}`]: member,
-          [`${namesPrefix}${member.name}`]: member.id,
-        },
-        signal,
-      );
-      if (founded) return;
-      const existing = await records.get<ClusterRecord>(clusterKey, signal);
+    found: async ({ cluster, member: founder, config }, signal) => {
+      const record: StoredMember = {
+        publicKeyFingerprint: "",
+        incarnation: 1,
+        versions: {},
+        changedAt: cluster.createdAt,
+        ...founder,
+        state: "active",
+        podSubnetIndex: 0,
+      };
+      const writes: readonly Write[] = [
+        { key: clusterKey, value: cluster },
+        { key: configKey, value: config },
+        { key: memberKey(record.id), value: record },
+        { key: nameKey(record.name), value: record.id },
+        { key: podSubnetKey(0), value: record.id },
+      ];
+      const guards = writes.map(({ key }) => ({ key, seen: undefined }));
+      if ((await store.swap(guards, writes, signal)) !== undefined) return;
+      const existing = await store.read<ClusterRecord>(clusterKey, signal);
       // The answer to an earlier attempt of ours may have been lost.
-      if (existing?.id === cluster.id) return;
+      if (existing?.value.id === cluster.id) return;
       throw new AppError(
         "conflict",
-        `cannot record the cluster: the datastore holds another one, ${existing?.id ?? "unknown"}`,
+        `cannot record the cluster: the datastore holds another one, ${existing?.value.id ?? "unknown"}`,
         {
           field: "datastore-servers",
           remedy: "Use an empty datastore, or one whose keys below k8sd/ and /registry may be deleted and are.",
         },
       );
     },
-    cluster: (signal) => records.get<ClusterRecord>(clusterKey, signal),
-    members: (signal) => records.list<MemberRecord>(membersPrefix, signal),
-    config: (signal) => records.get<ClusterConfig>(configKey, signal),
+    cluster: async (signal) => (await store.read<ClusterRecord>(clusterKey, signal))?.value,
+    config: async (signal) => (await store.read<ClusterConfig>(configKey, signal))?.value,
+    members: async (signal) => (await store.list<StoredMember>(membersPrefix, signal)).map(memberOf),
+    member,
+    memberNamed: async (name, signal) => {
+      const owner = await store.read<string>(nameKey(name), signal);
+      return owner && member(owner.value, signal);
+    },
+    update: (id, update, signal) =>
+      change(id, "change the record of a member", signal, (current) => {
+        if (current.state !== "removed") return { next: { ...current, ...update } };
+        throw new AppError("conflict", `cannot change the record of node ${current.name}: it was removed`);
+      }),
+    leave: (id, at, signal) =>
+      change(id, "record that a member leaves", signal, (current) =>
+        current.state === "leaving" || current.state === "removed"
+          ? undefined
+          : { next: moved(current, "leaving", at) },
+      ),
+    remove: (id, at, signal) =>
+      change(id, "record that a member is removed", signal, (current) =>
+        current.state === "removed" ? undefined : { next: tombstone(current, at), writes: freed(current) },
+      ),
+    changes: (options) => ledgerChanges(datastore, options),
   };
+}
+
+/** What a node gives back that goes out: only its own, which nobody else can have taken while it was recorded. */
+export function freed({ name, podSubnetIndex }: StoredMember): readonly Write[] {
+  return [
+    { key: nameKey(name), value: undefined },
+    ...(podSubnetIndex === undefined ? [] : [{ key: podSubnetKey(podSubnetIndex), value: undefined }]),
+  ];
 }

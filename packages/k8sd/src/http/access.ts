@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { TLSSocket } from "node:tls";
 import { errorText } from "../lib/app-error.ts";
 import { assertNever } from "../lib/assert-never.ts";
-import type { Domain } from "./domain.ts";
+import type { Caller, Domain } from "./domain.ts";
 import type { AccessRule } from "./endpoint.ts";
 import { HttpError } from "./errors.ts";
 
@@ -41,6 +41,23 @@ export async function checkAccess(
     case "capi-auth-token":
     case "node-token":
       return checkHeaderToken(rule, caller.incoming, domain, signal);
+    default:
+      return assertNever(rule);
+  }
+}
+
+/** Who was let in, for the audit. */
+export function callerOf(rule: AccessRule, incoming: IncomingMessage, transport: Transport): Caller {
+  const source = transport === "unix" ? "unix" : (incoming.socket.remoteAddress ?? "unknown");
+  switch (rule) {
+    case "anyone":
+      return { actor: "anyone", source };
+    case "trusted":
+    case "trusted-control-plane":
+      return { actor: transport === "unix" ? "root" : "member", source };
+    case "capi-auth-token":
+    case "node-token":
+      return { actor: rule, source };
     default:
       return assertNever(rule);
   }

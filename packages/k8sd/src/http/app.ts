@@ -4,7 +4,7 @@ import { getRequestListener } from "@hono/node-server";
 import { failure, type Method, success } from "@k8sd/api-types";
 import { type Context, Hono } from "hono";
 import type { Logger } from "pino";
-import { checkAccess, isTrusted, type Transport } from "./access.ts";
+import { callerOf, checkAccess, isTrusted, type Transport } from "./access.ts";
 import { decode, readBody } from "./body.ts";
 import type { Domain, OperationRun } from "./domain.ts";
 import type { Endpoint, RequestContext } from "./endpoint.ts";
@@ -67,7 +67,8 @@ export function createHttpApp(
     if (row === undefined) throw new HttpError(501);
     const signal = AbortSignal.any([c.req.raw.signal, deps.closing, AbortSignal.timeout(requestTimeoutMs)]);
     await checkAccess(row.access, { trusted, incoming }, domain, signal);
-    const ctx = { domain, requestId, signal, log: log.child({ requestId }), id: c.req.param("id") ?? "" };
+    const caller = callerOf(row.access, incoming, transport);
+    const ctx = { domain, requestId, caller, signal, log: log.child({ requestId }), id: c.req.param("id") ?? "" };
     return respond(c, row, ctx);
   }
 

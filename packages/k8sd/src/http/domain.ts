@@ -3,6 +3,7 @@ import type {
   ClusterStatus,
   GetClusterConfigResponse,
   GetOperationResponse,
+  JoinToken,
   LocalNodeStatus,
   NodeStatus,
   OperationEvent,
@@ -39,6 +40,24 @@ export interface TokenUser {
   readonly groups: readonly string[];
 }
 
+/** Who asks, for the audit. */
+export interface Caller {
+  /** `root`, `member`, the name of the header whose token was right. */
+  readonly actor: string;
+  /** The address it called from; `unix` for the control socket. */
+  readonly source: string;
+}
+
+export interface JoinTokenOrder {
+  readonly role: "control-plane" | "worker";
+  /** Cleaned; "" = a node of any name. */
+  readonly name: string;
+  /** 0 = 24 hours. */
+  readonly ttlMs: number;
+  readonly uses: number;
+  readonly cidrs: readonly string[];
+}
+
 /**
  * All that the transports ask of the daemon. Reads take the caller's signal (it ends with the connection, the deadline or
  * the daemon). What starts an operation takes none: a caller that goes away does not stop a change, `cancel` does.
@@ -71,6 +90,13 @@ export interface Domain {
     /** An unknown token is no error. */
     revoke(token: string, signal: AbortSignal): Promise<void>;
     check(token: string, signal: AbortSignal): Promise<TokenUser | undefined>;
+  };
+
+  readonly joinTokens: {
+    /** The token as the node that joins gets it. Kind "conflict": the name belongs to a member. */
+    create(order: JoinTokenOrder, caller: Caller, signal: AbortSignal): Promise<string>;
+    list(signal: AbortSignal): Promise<readonly JoinToken[]>;
+    revoke(id: string, caller: Caller, signal: AbortSignal): Promise<void>;
   };
 
   readonly operations: {

@@ -9,7 +9,7 @@ import type {
 import { endpoints } from "@k8sd/api-types";
 import type { Logger } from "pino";
 import type { z } from "zod";
-import type { Domain, OperationRun } from "./domain.ts";
+import type { Caller, Domain, OperationRun } from "./domain.ts";
 import type { FailureRule } from "./errors.ts";
 
 /** Rules that access.ts can check. */
@@ -18,6 +18,7 @@ export type AccessRule = Exclude<AnyAccessRule, "worker-token">;
 export interface RequestContext {
   readonly domain: Domain;
   readonly requestId: string;
+  readonly caller: Caller;
   /** Ends with the connection, the deadline of the request, or the daemon. */
   readonly signal: AbortSignal;
   readonly log: Logger;

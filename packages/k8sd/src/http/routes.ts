@@ -5,6 +5,7 @@ import { capi } from "./handlers/capi.ts";
 import { cluster } from "./handlers/cluster.ts";
 import { clusterConfig } from "./handlers/cluster-config.ts";
 import { core } from "./handlers/core.ts";
+import { joinTokens } from "./handlers/join-tokens.ts";
 import { node } from "./handlers/node.ts";
 import { operations } from "./handlers/operations.ts";
 
@@ -16,6 +17,7 @@ export const routes: readonly Endpoint[] = [
   ...clusterConfig,
   ...authTokens,
   ...capi,
+  ...joinTokens,
   ...operations,
 ];
 

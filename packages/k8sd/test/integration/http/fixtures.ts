@@ -66,6 +66,11 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       revoke: async () => {},
       check: async (token) => (token === "good" ? { username: "ann", groups: ["dev"] } : undefined),
     },
+    joinTokens: {
+      create: async ({ role, name }) => `${role}:${name}`,
+      list: async () => [],
+      revoke: async () => {},
+    },
     operations: { list: () => [], get: () => undefined, follow: () => undefined, cancel: () => false },
     ...change,
   };
