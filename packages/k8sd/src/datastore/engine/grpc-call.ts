@@ -1,10 +1,11 @@
 import type { Logger } from "pino";
 import { grpcStatus } from "../wire.ts";
 import { EtcdError } from "./etcd-error.ts";
-import { createFrameReader, type MessageEncoder, messageFrame } from "./grpc-frames.ts";
+import { createFrameReader } from "./grpc-frames.ts";
 import type { Receiver, ServerStream } from "./http2/connection.ts";
 import { headerBlock } from "./http2/hpack.ts";
 import { http2Error } from "./http2/http2-error.ts";
+import type { MessageEncoder, MessageWriter } from "./message-writer.ts";
 
 /** A call with one request and one answer. */
 export interface UnaryMethod {
@@ -39,6 +40,7 @@ export interface CallContext {
   /** Larger messages are refused before they are kept. */
   readonly maxMessageBytes: number;
   readonly log: Logger;
+  readonly writer: MessageWriter;
   /** Runs now, or when the peer has taken more of its answers. */
   readonly inTurn: (run: () => void) => void;
 }
@@ -55,7 +57,7 @@ export function serveUnary(stream: ServerStream, method: UnaryMethod, context: C
   const succeed = (message: MessageEncoder): void => {
     if (over) return;
     stream.headers(headersOfAnswer);
-    stream.message(messageFrame(message));
+    stream.message(written(message, context.writer));
     stream.end(okTrailers);
   };
   const fail = (error: unknown): void => {
@@ -108,7 +110,7 @@ export function serveStream(
   const call: StreamCall = {
     send(message) {
       if (over) return true;
-      stream.message(messageFrame(message));
+      stream.message(written(message, context.writer));
       return stream.queued === 0;
     },
     end(error) {
@@ -137,6 +139,11 @@ export function serveStream(
       handler.closed();
     },
   };
+}
+
+function written(encode: MessageEncoder, writer: MessageWriter): Buffer {
+  encode(writer);
+  return writer.finish();
 }
 
 /** Headers and status in one, because nothing comes between. */

@@ -1,23 +1,6 @@
-import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { grpcStatus } from "../wire.ts";
 import { EtcdError } from "./etcd-error.ts";
-import { headroom } from "./http2/outbox.ts";
-
-/** Writes one message; called once, when it is sent. */
-export type MessageEncoder = (writer: BinaryWriter) => void;
-
-const prefixBytes = 5;
-const emptyPrefix = new Uint8Array(headroom + prefixBytes);
-
-/** One gRPC message behind the room for its frame: a flag byte (not compressed), four bytes of length, the message. */
-export function messageFrame(encode: MessageEncoder): Buffer {
-  const writer = new BinaryWriter().raw(emptyPrefix);
-  encode(writer);
-  const bytes = writer.finish();
-  const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  frame.writeUInt32BE(frame.length - emptyPrefix.length, headroom + 1);
-  return frame;
-}
+import { prefixBytes } from "./message-writer.ts";
 
 /** Cuts a byte stream into messages. A message that lies in one chunk is handed on without a copy. */
 export function createFrameReader(maxBytes: number, onMessage: (message: Uint8Array) => void): (chunk: Buffer) => void {

@@ -6,6 +6,7 @@ import { grpcStatus } from "../wire.ts";
 import { EtcdError, etcdErrors } from "./etcd-error.ts";
 import { type CallContext, type Method, refuse, type StreamCall, serveStream, serveUnary } from "./grpc-call.ts";
 import { type Connection, createConnection, type Receiver, type ServerStream } from "./http2/connection.ts";
+import { createMessageWriter } from "./message-writer.ts";
 
 export interface TlsFiles {
   readonly cert: string | Buffer;
@@ -39,6 +40,7 @@ const unknownCall: Receiver = { data() {}, ended() {}, drained() {}, closed() {}
 export function createGrpcServer({ methods, maxMessageBytes }: GrpcServerOptions, log: Logger): GrpcServer {
   const servers: Server[] = [];
   const connections = new Set<Connection>();
+  const writer = createMessageWriter();
   const openCalls = new Set<StreamCall>();
 
   function serve(socket: Socket): void {
@@ -47,7 +49,7 @@ export function createGrpcServer({ methods, maxMessageBytes }: GrpcServerOptions
       if (connection.queuedBytes > maxQueuedBytes) waiting.push(run);
       else run();
     };
-    const context: CallContext = { maxMessageBytes, log, inTurn };
+    const context: CallContext = { maxMessageBytes, log, writer, inTurn };
     const open = (path: string, stream: ServerStream): Receiver => {
       const method = methods.get(path);
       if (method?.kind === "unary") return serveUnary(stream, method, context);

@@ -2,18 +2,15 @@ import {
   CompactionRequest,
   CompactionResponse,
   DeleteRangeRequest,
-  DeleteRangeResponse,
   PutRequest,
-  PutResponse,
   RangeRequest,
-  RangeResponse,
   type ResponseHeader,
   TxnRequest,
-  TxnResponse,
 } from "../gen/etcd.ts";
 import { checkDelete, checkPut, checkRange, checkTxn } from "./check-request.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Compactor } from "./compactor.ts";
+import { encodeDelete, encodePut, encodeRange, encodeTxn } from "./encode.ts";
 import { etcdErrors } from "./etcd-error.ts";
 import type { Method } from "./grpc-call.ts";
 import { executeRange } from "./range.ts";
@@ -47,14 +44,14 @@ export function kvMethods({ durable, running, queue, compactor, room, headers }:
   return [
     [
       "/etcdserverpb.KV/Range",
-      unary(RangeRequest, RangeResponse, (request) => {
+      unary(RangeRequest, encodeRange, (request) => {
         checkRange(request);
         return fill(executeRange(durable, request));
       }),
     ],
     [
       "/etcdserverpb.KV/Put",
-      unary(PutRequest, PutResponse, (request, size) => {
+      unary(PutRequest, encodePut, (request, size) => {
         checkPut(request);
         room.check();
         tooLarge(size);
@@ -63,7 +60,7 @@ export function kvMethods({ durable, running, queue, compactor, room, headers }:
     ],
     [
       "/etcdserverpb.KV/DeleteRange",
-      unary(DeleteRangeRequest, DeleteRangeResponse, (request, size) => {
+      unary(DeleteRangeRequest, encodeDelete, (request, size) => {
         checkDelete(request);
         tooLarge(size);
         return queue.submit(() => fill(executeDelete(running, request)));
@@ -71,7 +68,7 @@ export function kvMethods({ durable, running, queue, compactor, room, headers }:
     ],
     [
       "/etcdserverpb.KV/Txn",
-      unary(TxnRequest, TxnResponse, (request, size) => {
+      unary(TxnRequest, encodeTxn, (request, size) => {
         checkTxn(request);
         if (isReadOnly(request)) return fill(executeReadTxn(durable, request));
         if (needsRoom(request)) room.check();

@@ -10,11 +10,14 @@ import {
   LeaseTimeToLiveRequest,
   LeaseTimeToLiveResponse,
 } from "../gen/etcd.ts";
+import { generated } from "./encode.ts";
 import type { Method } from "./grpc-call.ts";
 import type { Lessor } from "./lessor.ts";
 import type { Room } from "./room.ts";
 import type { ReadView } from "./store.ts";
 import { type Headers, unary } from "./unary.ts";
+
+const encodeKeepAlive = generated(LeaseKeepAliveResponse);
 
 export interface LeaseDeps {
   readonly lessor: Lessor;
@@ -66,9 +69,7 @@ export function leaseMethods({ lessor, durable, room, headers }: LeaseDeps): [st
           let last: Promise<void> = Promise.resolve();
           const answer = async (id: bigint) => {
             const ttl = await lessor.keepAlive(id);
-            call.send((writer) => {
-              LeaseKeepAliveResponse.encode({ header: headers(), id, ttl }, writer);
-            });
+            call.send((writer) => encodeKeepAlive({ header: headers(), id, ttl }, writer));
           };
           return {
             message(bytes) {

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { SnapshotResponse } from "../gen/etcd.ts";
+import { generated } from "./encode.ts";
 import type { Method, StreamCall } from "./grpc-call.ts";
 import type { Maintenance } from "./maintenance.ts";
 import type { Headers } from "./unary.ts";
 
+const encode = generated(SnapshotResponse);
 const chunkBytes = 32 * 1024;
 
 /** The store's file in chunks, then its SHA-256: clients check the one by the other, as they do with etcd. */
@@ -17,9 +19,7 @@ export function snapshotMethod(maintenance: Maintenance, headers: Headers, versi
       const drained = () => wake?.();
       const send: Send = async (blob, remainingBytes) => {
         const message = { header: headers(), remainingBytes, blob, version };
-        const taken = call.send((writer) => {
-          SnapshotResponse.encode(message, writer);
-        });
+        const taken = call.send((writer) => encode(message, writer));
         if (taken || over.signal.aborted) return;
         await new Promise<void>((resolve) => {
           wake = resolve;

@@ -1,4 +1,5 @@
 import type { MessageFns, ResponseHeader } from "../gen/etcd.ts";
+import { type Encode, generated } from "./encode.ts";
 import type { UnaryMethod } from "./grpc-call.ts";
 
 /** The header of an answer; without a revision it names the newest. */
@@ -7,12 +8,11 @@ export type Headers = (revision?: number) => ResponseHeader;
 /** Ties one call's messages to its handler, which may answer at once or later. */
 export function unary<Request, Response>(
   request: MessageFns<Request>,
-  response: MessageFns<Response>,
+  response: MessageFns<Response> | Encode<Response>,
   handle: (request: Request, size: number) => Response | Promise<Response>,
 ): UnaryMethod {
-  const encoded = (answer: Response) => (writer: Parameters<typeof response.encode>[1]) => {
-    response.encode(answer, writer);
-  };
+  const encode = typeof response === "function" ? response : generated(response);
+  const encoded = (answer: Response) => (writer: Parameters<typeof encode>[1]) => encode(answer, writer);
   return {
     kind: "unary",
     serve(message) {

@@ -1,9 +1,11 @@
 import { type Event, WatchRequest, WatchResponse } from "../gen/etcd.ts";
+import { encodeEvents, generated } from "./encode.ts";
 import type { Method } from "./grpc-call.ts";
 import { maxRequestBytes } from "./kv-service.ts";
 import type { Headers } from "./unary.ts";
 import type { WatchHub } from "./watch-hub.ts";
 
+const encodeOther = generated(WatchResponse);
 /** A response beyond this is cut into fragments for the watches that can take them. */
 const fragmentBytes = maxRequestBytes + 512 * 1024;
 
@@ -15,9 +17,7 @@ export function watchMethods(hub: WatchHub, headers: Headers): [string, Method][
         kind: "stream",
         serve(call) {
           const write = (response: WatchResponse) =>
-            call.send((writer) => {
-              WatchResponse.encode(response, writer);
-            });
+            call.send((writer) => (response.events.length > 0 ? encodeEvents : encodeOther)(response, writer));
           const stream = hub.open(({ revision, ...rest }) => {
             const response: WatchResponse = {
               created: false,
