@@ -242,6 +242,7 @@ describe("the datastore", () => {
       "--cert-file": `${pki}/etcd/server.crt`,
       "--client-cert-auth": "true",
       "--data-dir": "/var/snap/k8s/common/var/lib/etcd/data",
+      "--enable-grpc-gateway": "false",
       "--initial-advertise-peer-urls": "https://10.0.0.1:2380",
       "--initial-cluster": "n1=https://10.0.0.1:2380,n2=https://10.0.0.2:2380",
       "--initial-cluster-state": "existing",
