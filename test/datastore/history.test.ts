@@ -1,0 +1,148 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { createRandom } from "./differential/program.ts";
+import { eventFaults, revisionFaults, watchFaults } from "./history/guarantees.ts";
+import { violations } from "./history/linearizable.ts";
+import { type History, record } from "./history/record.ts";
+import { type EngineOptions, freePort, type Server, startEngine, temporaryFolder } from "./support/servers.ts";
+import { mountSmallDisk } from "./support/small-disk.ts";
+import { createForgetfulDisk } from "./support/unsynced.ts";
+
+/** Faults of each kind in one history. */
+const rounds = Number(process.env.K8SD_HISTORY_ROUNDS ?? 3);
+const seed = Number(process.env.K8SD_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const clients = 10;
+/** Fewer would say little about what happens together; such a run does not count. */
+const leastPerSecond = 200;
+
+/** The load before and after each fault. */
+const betweenFaultsMs = 500;
+
+interface Engine {
+  readonly options: EngineOptions;
+  server: Server;
+}
+
+/** A history while each round brings one fault. */
+async function underFaults(engine: Engine, padding: number, fault: () => Promise<void>): Promise<History> {
+  return record({
+    endpoint: engine.server.endpoint,
+    clients,
+    seed,
+    padding,
+    async during(nextKeys) {
+      for (let round = 0; round < rounds; round++) {
+        await delay(betweenFaultsMs);
+        await fault();
+        await delay(betweenFaultsMs);
+        nextKeys();
+      }
+    },
+  });
+}
+
+function faultsOf({ operations, watches, reference, from }: History): string[] {
+  return [
+    ...violations(operations).map((each) => `not linearizable: ${JSON.stringify(each)}`),
+    ...revisionFaults(operations),
+    ...eventFaults(operations, reference, from),
+    ...watches.flatMap((watch) => watchFaults(watch, reference)),
+  ];
+}
+
+function expectSound(history: History): void {
+  const answered = history.operations.filter(({ answer }) => answer).length;
+  const rate = answered / history.seconds;
+  const open = history.operations.length - answered;
+  const figures = `${answered} operations in ${history.seconds.toFixed(1)} s (${rate.toFixed(0)}/s), ${open} without an answer, ${history.reference.length} events, ${history.watches.length} watches, seed ${seed}`;
+  console.log(figures);
+  expect(rate, `too few operations to count: ${figures}`).toBeGreaterThanOrEqual(leastPerSecond);
+  expect(faultsOf(history), figures).toEqual([]);
+}
+
+async function start(options: EngineOptions): Promise<Engine & AsyncDisposable> {
+  const fixed = { ...options, port: await freePort() };
+  const server = await startEngine(fixed);
+  const engine = { options: fixed, server };
+  return Object.assign(engine, { [Symbol.asyncDispose]: () => engine.server.kill("SIGKILL") });
+}
+
+async function crash(engine: Engine, meanwhile: () => void = () => {}): Promise<void> {
+  await engine.server.kill("SIGKILL");
+  meanwhile();
+  engine.server = await startEngine(engine.options);
+}
+
+describe("a concurrent history is linearizable and its watches are reliable", () => {
+  test("over kill -9 and restart", async () => {
+    await using folder = await temporaryFolder();
+    await using engine = await start({ dataDir: join(folder.path, "data") });
+    expectSound(await underFaults(engine, 0, () => crash(engine)));
+  });
+
+  test("over pauses, short ones and one beyond the clients' deadline", async () => {
+    await using folder = await temporaryFolder();
+    await using engine = await start({ dataDir: join(folder.path, "data") });
+    let pauseMs = 2_500;
+    const pause = async () => {
+      process.kill(engine.server.pid, "SIGSTOP");
+      await delay(pauseMs);
+      process.kill(engine.server.pid, "SIGCONT");
+      pauseMs = 300;
+    };
+    expectSound(await underFaults(engine, 0, pause));
+  });
+
+  test("over a full disk, and a kill while it is full", async (context) => {
+    await using folder = await temporaryFolder();
+    const dataDir = join(folder.path, "disk");
+    mkdirSync(dataDir);
+    await using disk = await mountSmallDisk(dataDir, 96);
+    if (!disk) return context.skip("needs CAP_SYS_ADMIN to mount a small disk");
+    await using engine = await start({ dataDir: join(dataDir, "data"), within: disk.within });
+    let refusedBefore = true;
+    const full = async () => {
+      disk.fill();
+      await delay(1_500);
+      await engine.server.kill("SIGKILL");
+      disk.free();
+      engine.server = await startEngine(engine.options);
+      refusedBefore = !refusedBefore;
+    };
+    expectSound(await underFaults(engine, 8_000, full));
+  });
+
+  test("over crashes that lose what no fsync covered", async (context) => {
+    await using folder = await temporaryFolder();
+    const dataDir = join(folder.path, "data");
+    const disk = createForgetfulDisk(folder.path, dataDir, false);
+    if (!disk) return context.skip("needs gcc for the layer that forgets writes");
+    await using engine = await start({ dataDir, env: disk.env });
+    const random = createRandom(seed);
+    let undurable = 0;
+    const powerOff = () =>
+      crash(engine, () => {
+        const oneIn = 1 + random(3);
+        const found = disk.forget(() => random(oneIn + 1) > 0 && oneIn > 1);
+        undurable += found.undurable;
+      });
+    expectSound(await underFaults(engine, 500, powerOff));
+    console.log(`${undurable} writes were not covered by an fsync at the crashes`);
+  });
+
+  test("and a disk that promises and does not keep is found out", async (context) => {
+    await using folder = await temporaryFolder();
+    const dataDir = join(folder.path, "data");
+    const disk = createForgetfulDisk(folder.path, dataDir, true);
+    if (!disk) return context.skip("needs gcc for the layer that forgets writes");
+    await using engine = await start({ dataDir, env: disk.env });
+    let first = true;
+    const history = await underFaults(engine, 0, async () => {
+      if (first) await crash(engine, () => void disk.forget(() => false));
+      first = false;
+    });
+    expect(faultsOf(history).some((fault) => /lost write|not linearizable|revision/.test(fault))).toBe(true);
+  });
+});
