@@ -10,7 +10,7 @@ import type { BootstrapInput } from "./bootstrap/plan.ts";
 import { serviceStages } from "./bootstrap/plan.ts";
 
 export interface ConditionDeps {
-  readonly services: Pick<ServiceManager, "status">;
+  readonly services: Pick<ServiceManager, "statuses">;
   readonly datastore: Pick<Datastore, "status">;
   readonly kube: KubeClient | undefined;
   readonly now: () => number;
@@ -54,13 +54,15 @@ export async function observeConditions(
 
 async function observeServices(
   input: BootstrapInput,
-  services: Pick<ServiceManager, "status">,
+  services: Pick<ServiceManager, "statuses">,
   signal: AbortSignal,
 ): Promise<Observation> {
   const staged = serviceStages(input).flat();
   const names = wantedComponents(input.view).flatMap(({ name }) => (staged.includes(name) ? [name] : []));
-  const states = await Promise.all(names.map(async (name) => ({ name, ...(await services.status(name, signal)) })));
-  const down = states.filter(({ state }) => state !== "running");
+  const statuses = await services.statuses(names, signal);
+  const down = statuses
+    .map((status, index) => ({ ...status, name: names[index] ?? "" }))
+    .filter(({ state }) => state !== "running");
   if (down.length === 0) return { ok: true, reason: "AllRunning", message: `${names.length} services run` };
   const list = down.map(
     ({ name, state, reason }) => `${name} is ${state}${reason === undefined ? "" : ` (${reason})`}`,

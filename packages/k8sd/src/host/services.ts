@@ -38,6 +38,8 @@ export interface ServiceManager {
   stop(name: string, signal: AbortSignal): Promise<void>;
   restart(name: string, signal: AbortSignal): Promise<void>;
   status(name: string, signal: AbortSignal): Promise<ServiceStatus>;
+  /** Of several at once, in the order of the names: where it can, with one question to the manager. */
+  statuses(names: readonly string[], signal: AbortSignal): Promise<readonly ServiceStatus[]>;
   /** Stops it and takes back what `apply` wrote. */
   remove(name: string, signal: AbortSignal): Promise<void>;
   /** The last lines it printed, for error messages. */

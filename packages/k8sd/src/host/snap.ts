@@ -59,6 +59,13 @@ export function createSnapServices(options: SnapOptions, deps: SnapDeps): Servic
     });
   }
 
+  async function statusOf(name: string, signal: AbortSignal): Promise<ServiceStatus> {
+    const found = await show(name, signal);
+    if (found === undefined) return { state: "stopped", reason: "not installed" };
+    if (found.active) return { state: "running" };
+    return found.enabled ? { state: "failed", reason: "it is to run and does not" } : { state: "stopped" };
+  }
+
   return {
     apply: (spec, signal) =>
       queue.run(spec.name, signal, async () => {
@@ -84,12 +91,8 @@ export function createSnapServices(options: SnapOptions, deps: SnapDeps): Servic
         else await snapctl(["restart", appName(name)], deadline, changeMs);
       }),
 
-    async status(name, signal): Promise<ServiceStatus> {
-      const found = await show(name, signal);
-      if (found === undefined) return { state: "stopped", reason: "not installed" };
-      if (found.active) return { state: "running" };
-      return found.enabled ? { state: "failed", reason: "it is to run and does not" } : { state: "stopped" };
-    },
+    status: statusOf,
+    statuses: (names, signal) => Promise.all(names.map((name) => statusOf(name, signal))),
 
     remove: (name, signal) =>
       queue.run(name, signal, async () => {

@@ -188,6 +188,10 @@ export function createSupervisor(options: SupervisorOptions, deps: SupervisorDep
       return runner(name).status();
     },
 
+    async statuses(names) {
+      return names.map((name) => runner(name).status());
+    },
+
     remove: (name, signal) =>
       queue.run(name, signal, async () => {
         await stopService(name, signal);

@@ -11,7 +11,7 @@ import type { Run } from "./run.ts";
 import { checkedServiceName, createServiceFiles } from "./service-files.ts";
 import type { ServiceManager } from "./services.ts";
 import { renderUnit, unitName } from "./unit-file.ts";
-import { parseUnit, type Unit, unitProperties, unitStatus } from "./unit-status.ts";
+import { parseUnits, type Unit, unitProperties, unitStatus } from "./unit-status.ts";
 
 export interface SystemdOptions {
   readonly paths: Paths;
@@ -51,12 +51,17 @@ export function createSystemd(options: SystemdOptions, deps: SystemdDeps): Servi
     return Number(/^systemd (\d+)/.exec(stdout)?.[1] ?? 0);
   }
 
+  async function showAll(names: readonly string[], signal: AbortSignal): Promise<readonly Unit[]> {
+    if (names.length === 0) return [];
+    const units = names.map((name) => unitName(checkedServiceName(name)));
+    const { stdout } = await systemctl(["show", `--property=${unitProperties.join(",")}`, ...units], signal);
+    return parseUnits(stdout);
+  }
+
   async function show(name: string, signal: AbortSignal): Promise<Unit> {
-    const { stdout } = await systemctl(
-      ["show", `--property=${unitProperties.join(",")}`, unitName(checkedServiceName(name))],
-      signal,
-    );
-    return parseUnit(stdout);
+    const [unit] = await showAll([name], signal);
+    if (unit === undefined) throw new AppError("internal", `cannot read the state of ${name}: systemctl said nothing`);
+    return unit;
   }
 
   /** The unit as its file says; systemd reads files again only when one that it knows was changed. */
@@ -166,6 +171,10 @@ export function createSystemd(options: SystemdOptions, deps: SystemdDeps): Servi
 
     async status(name, signal) {
       return unitStatus(await show(name, signal));
+    },
+
+    async statuses(names, signal) {
+      return (await showAll(names, signal)).map(unitStatus);
     },
 
     remove: (name, signal) =>

@@ -16,8 +16,16 @@ export const unitProperties = [
 
 export type Unit = Readonly<Record<(typeof unitProperties)[number], string>>;
 
+/** Reads what `systemctl show` says of several units: paragraphs in the order of the question. */
+export function parseUnits(output: string): readonly Unit[] {
+  return output
+    .trim()
+    .split(/\n\s*\n/)
+    .map(parseUnit);
+}
+
 /** Reads `Key=value` lines; a property that an older systemd does not know is empty. */
-export function parseUnit(output: string): Unit {
+function parseUnit(output: string): Unit {
   const values = new Map(
     output.split("\n").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
   );

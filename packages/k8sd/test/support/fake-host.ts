@@ -95,6 +95,9 @@ export function createRecordingServices(snapCommon: string): RecordingServices {
     async status(name): Promise<ServiceStatus> {
       return { state: running.has(name) ? "running" : "stopped" };
     },
+    async statuses(names): Promise<readonly ServiceStatus[]> {
+      return names.map((name) => ({ state: running.has(name) ? "running" : "stopped" }));
+    },
     async remove(name, signal) {
       record("remove", name, signal);
       running.delete(name);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import type { ServiceSpec } from "../../../src/host/services.ts";
 import { renderUnit } from "../../../src/host/unit-file.ts";
-import { parseUnit, type Unit, unitStatus } from "../../../src/host/unit-status.ts";
+import { parseUnits, type Unit, unitStatus } from "../../../src/host/unit-status.ts";
 
 const paths = {
   runService: "/snap/k8s/current/bin/run-service",
@@ -81,9 +81,14 @@ test("what systemd would replace in a path or a description stays as it is", () 
 });
 
 describe("what systemd says becomes a status", () => {
-  const base = parseUnit(
-    "LoadState=loaded\nActiveState=active\nSubState=running\nMainPID=7\nNRestarts=2\nResult=success\n",
-  );
+  const [base, other] = parseUnits(
+    "LoadState=loaded\nActiveState=active\nSubState=running\nMainPID=7\nNRestarts=2\nResult=success\n\nLoadState=not-found\nMainPID=0\n",
+  ) as [Unit, Unit];
+
+  test("of each unit in its own paragraph", () => {
+    expect(unitStatus(other)).toEqual({ state: "stopped", reason: "not installed" });
+  });
+
   test.each<[string, Partial<Unit>, ReturnType<typeof unitStatus>]>([
     ["running", {}, { state: "running", pid: 7, restarts: 2 }],
     ["not installed", { LoadState: "not-found" }, { state: "stopped", reason: "not installed" }],
