@@ -154,6 +154,7 @@ describe("a later daemon", () => {
     await supervisor[Symbol.asyncDispose]();
     expect([kept, unwanted, lost].map(isAlive)).toEqual([true, true, true]);
     process.kill(lost, "SIGKILL");
+    await expect.poll(() => isAlive(lost)).toBe(false);
     const path = join(host.paths.supervisor.layers, "900-site.yaml");
     await writeFile(path, "services: {unwanted: {override: merge, startup: disabled}}\n");
 
