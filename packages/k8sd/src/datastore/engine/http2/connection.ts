@@ -235,6 +235,8 @@ export function createConnection(socket: Duplex, deps: ConnectionDeps): Connecti
   function onSettings(flags: number, payload: Buffer): void {
     if (flags & flag.ack) return;
     if (payload.length % 6 !== 0) throw new Http2Error(http2Error.frameSize, "settings are cut off");
+    // Before anything that the new settings let through.
+    outbox.control(frame(frameType.settings, flag.ack, 0, Buffer.alloc(0)));
     for (let at = 0; at < payload.length; at += 6) {
       if (payload.readUInt16BE(at) !== setting.initialWindowSize) continue;
       const value = payload.readUInt32BE(at + 2);
@@ -243,7 +245,6 @@ export function createConnection(socket: Duplex, deps: ConnectionDeps): Connecti
       peerWindow = value;
       for (const stream of [...streams.values()]) outbox.windowUpdate(stream, change);
     }
-    outbox.control(frame(frameType.settings, flag.ack, 0, Buffer.alloc(0)));
   }
 
   function onWindowUpdate(id: number, payload: Buffer): void {
