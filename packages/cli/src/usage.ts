@@ -36,8 +36,10 @@ function wording(command: Command, error: CommanderError): string {
     case "commander.optionMissingArgument":
       return `flag needs an argument: ${quoted.split(" ")[0]}`;
     case "commander.excessArguments":
-    case "commander.missingArgument":
-      return `accepts ${command.registeredArguments.length} arg(s), received ${command.args.length}`;
+    case "commander.missingArgument": {
+      const most = command.registeredArguments.some(({ required }) => !required) ? "at most " : "";
+      return `accepts ${most}${command.registeredArguments.length} arg(s), received ${command.args.length}`;
+    }
     default:
       return error.message.replace(/^error: /, "");
   }
@@ -55,4 +57,16 @@ export function durationFlag(command: Command, flag: string, description: string
   };
   const option = new Option(`${flag} <duration>`, description);
   return command.addOption(option.argParser(parse).default(parseDuration(initial), initial));
+}
+
+/** Adds a flag that takes a number of things, at least one. */
+export function countFlag(command: Command, flag: string, description: string, initial: number): Command {
+  const parse = (text: string) => {
+    if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+    throw usageError(
+      command,
+      `invalid argument ${JSON.stringify(text)} for "${flag}" flag: it must be a number from 1`,
+    );
+  };
+  return command.addOption(new Option(`${flag} <number>`, description).argParser(parse).default(initial));
 }

@@ -43,7 +43,7 @@ const kubernetesMs = 3_000;
 export function createTokenService(deps: TokenServiceDeps): TokenService {
   const { audit, now } = deps;
   // One for all callers: it remembers who presented wrong secrets.
-  const throttle = createThrottle(defaultThrottle, now);
+  const throttle = createThrottle(defaultThrottle, () => performance.now());
 
   const tokens = async (): Promise<JoinTokens> => {
     const [datastore, seal] = await Promise.all([deps.connections().datastore(), deps.seal()]);

@@ -25,13 +25,13 @@ interface Debt {
   readonly at: number;
 }
 
+/** @param now milliseconds that never jump */
 export function createThrottle(options: ThrottleOptions, now: () => number): Throttle {
   const debts = new Map<string, Debt>();
   const levelOf = (source: string): number => {
     const debt = debts.get(source);
     if (debt === undefined) return 0;
-    // A clock that was set back forgives nothing, and takes nothing either.
-    return Math.max(0, debt.level - Math.max(0, now() - debt.at) / options.refillMs);
+    return Math.max(0, debt.level - (now() - debt.at) / options.refillMs);
   };
   return {
     wait: (source) => {
