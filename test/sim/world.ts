@@ -67,11 +67,15 @@ export interface World {
   /** A message as if it came from that node. */
   inject(from: Node, to: Node, bytes: Uint8Array): void;
   setLoss(loss: number): void;
+  /** Every running node has heard of every other one, as in a cluster that has been up for a while. */
+  acquaint(): void;
 }
 
 export function idOf(index: number): NodeId {
   return `00000000-0000-4000-8000-${index.toString(16).padStart(12, "0")}`;
 }
+
+const addressOf = (index: number): string => `10.0.${index >> 8}.${index & 255}:6401`;
 
 export function createWorld(options: WorldOptions, observer: Observer): World {
   const dice = createDice(options.seed);
@@ -93,7 +97,7 @@ export function createWorld(options: WorldOptions, observer: Observer): World {
     sent: 0,
   }));
   const byId = new Map(nodes.map((node) => [node.id, node]));
-  const members = nodes.map(({ id, index }) => ({ id, addresses: [`10.0.0.${index}:6401`] }));
+  const members = nodes.map(({ id, index }) => ({ id, addresses: [addressOf(index)] }));
 
   /** Runs it now, or when the node goes on: overdue timers first, then what waits in its sockets, as Node does. */
   function onNode(node: Node, core: Core, kind: "timers" | "messages", run: () => void): void {
@@ -158,7 +162,7 @@ export function createWorld(options: WorldOptions, observer: Observer): World {
     if (store === undefined || options.mutation === "forgets its replica") store = createMemoryStore();
     stores.set(node.id, store);
     const core: Core = createCore(
-      { self: node.id, addresses: [], detector: detectorDefaults, replica: replicaDefaults },
+      { self: node.id, addresses: [addressOf(node.index)], detector: detectorDefaults, replica: replicaDefaults },
       {
         clock: clockOf(node, () => core),
         random: dice,
@@ -189,8 +193,7 @@ export function createWorld(options: WorldOptions, observer: Observer): World {
   }
 
   function crash(node: Node): void {
-    node.core?.detector.stop();
-    node.core?.replica.stop();
+    node.core?.stop();
     node.core = undefined;
     node.downSince = events.now;
     held.delete(node.id);
@@ -238,6 +241,23 @@ export function createWorld(options: WorldOptions, observer: Observer): World {
       }
     },
     inject: (from, to, bytes) => deliver(from, to, bytes),
+    acquaint: () => {
+      const running = nodes.flatMap(({ id, core }) => (core === undefined ? [] : [{ id, core }]));
+      const updates = running.map(({ id, core }) => ({
+        id,
+        state: "alive" as const,
+        incarnation: core.detector.incarnation,
+      }));
+      for (const [index, { core }] of running.entries()) {
+        const from = running[(index + 1) % running.length];
+        if (from === undefined) continue;
+        const { incarnation } = from.core.detector;
+        for (let start = 0; start < updates.length; start += 256) {
+          const part = updates.slice(start, start + 256);
+          core.receive(from.id, encode({ type: "states", incarnation, leaving: false, updates: part, reply: false }));
+        }
+      }
+    },
     setLoss: (wanted) => {
       loss = wanted;
     },

@@ -25,9 +25,12 @@ export interface AddressBook {
   of(id: NodeId): readonly string[];
   /** What nodes said of themselves that the ledger does not say. */
   deviations(): readonly NodeAddresses[];
+  /** Writes everything to the cache. */
+  save(): void;
 }
 
-export function createAddressBook(cache: PeerCache): AddressBook {
+/** @param changed is called when there is something to save; `save` may come later, for many changes at once */
+export function createAddressBook(cache: PeerCache, changed: () => void): AddressBook {
   const ledger = new Map<NodeId, readonly string[]>();
   const told = new Map<NodeId, NodeAddresses>();
   const former = new Map<NodeId, readonly string[]>();
@@ -57,7 +60,7 @@ export function createAddressBook(cache: PeerCache): AddressBook {
       for (const id of former.keys()) if (!known.has(id)) former.delete(id);
       ledger.clear();
       for (const { id, addresses } of nodes) ledger.set(id, addresses);
-      save();
+      changed();
     },
     learn: (entry) => {
       const known = told.get(entry.id);
@@ -68,10 +71,11 @@ export function createAddressBook(cache: PeerCache): AddressBook {
       told.set(entry.id, entry);
       // Old addresses stay behind the new ones: a false hint may delay, never cut off.
       former.set(entry.id, before);
-      if (news) save();
+      if (news) changed();
       return news;
     },
     of,
+    save,
     deviations: () => [...told.values()].filter(({ id, addresses }) => !sameList(addresses, ledger.get(id) ?? [])),
   };
 }

@@ -43,13 +43,20 @@ export interface Core {
   setMembers(members: readonly CoreMember[]): void;
   /** @param from as the transport has authenticated it */
   receive(from: NodeId, bytes: Uint8Array): void;
+  stop(): void;
   /** For a transport that floods: whether to pass a message on. */
   acceptsBroadcast(bytes: Uint8Array): boolean;
 }
 
+/** Changes of addresses come in crowds; what a crash loses of them is told again. */
+const saveMs = 1_000;
+
 export function createCore(options: CoreOptions, deps: CoreDeps): Core {
   const { self } = options;
-  const book = createAddressBook(deps.peers);
+  let cancelSave: (() => void) | undefined;
+  const book = createAddressBook(deps.peers, () => {
+    cancelSave ??= deps.clock.after(saveMs, save);
+  });
   let members: ReadonlySet<NodeId> = new Set();
   // Above that of every earlier start; a node whose clock went back is told by the others and goes above.
   const incarnation = Math.max(1, Math.floor(deps.clock.wallTime()));
@@ -81,6 +88,12 @@ export function createCore(options: CoreOptions, deps: CoreDeps): Core {
     incarnation: detector.incarnation,
     addresses: options.addresses,
   });
+
+  function save(): void {
+    cancelSave?.();
+    cancelSave = undefined;
+    book.save();
+  }
 
   function tellAddresses(to: readonly NodeId[], entries: readonly NodeAddresses[]): void {
     const message = encode({ type: "addresses", entries: entries.slice(0, limits.addressEntries) });
@@ -118,6 +131,11 @@ export function createCore(options: CoreOptions, deps: CoreDeps): Core {
         default:
           detector.receive(from, message);
       }
+    },
+    stop: () => {
+      detector.stop();
+      replica.stop();
+      if (cancelSave !== undefined) save();
     },
     acceptsBroadcast: (bytes) => {
       const message = decode(bytes);

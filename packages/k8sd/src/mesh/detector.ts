@@ -11,8 +11,9 @@ import { createTimers } from "./timers.ts";
 import { type LivenessState, type NodeId, sample } from "./types.ts";
 
 const syncPart = 256;
-/** An unasked answer to one node, and an exchange with one that came back, at most this often. */
+/** An unasked answer to one node at most this often, and an exchange with any that came back. */
 const repeatMs = 200;
+const returnSyncMs = 500;
 
 export function createDetector(
   options: DetectorOptions & { readonly self: NodeId; readonly incarnation: number },
@@ -26,6 +27,7 @@ export function createDetector(
   table.set(me, "alive", options.incarnation, clock.wallTime());
   const timers = createTimers(options, { clock, onPause: () => prober.blameSelf() });
   let gossiping = false;
+  let syncedAt = Number.NEGATIVE_INFINITY;
   let farewell: Farewell | undefined;
 
   const prober = createProber(options, {
@@ -80,11 +82,15 @@ export function createDetector(
     timers.after(options.gossipIntervalMs * random.next(), gossip);
   }
 
-  function gossip(): void {
-    for (const to of sample(table.live(), options.gossipFanout, random)) {
+  function tellSome(count: number): void {
+    for (const to of sample(table.live(), count, random)) {
       if (rumours.empty) break;
       send(to, options.updatesPerGossip, (from) => ({ type: "gossip", ...from }));
     }
+  }
+
+  function gossip(): void {
+    tellSome(options.gossipFanout);
     gossiping = !rumours.empty;
     if (gossiping) timers.after(options.gossipIntervalMs, gossip);
   }
@@ -97,14 +103,16 @@ export function createDetector(
     if (before !== state) deps.onChange({ id: entry.id, before, now: state });
   }
 
-  function apply(update: Update): void {
+  function apply(update: Update, bySync = false): void {
     const entry = table.get(update.id);
     if (entry === undefined) return;
     if (entry === me) refute(update);
     else if (update.state === "suspect") suspect(entry, update);
     else if (supersedes(update, entry)) {
+      const first = entry.state === "unknown";
       change(entry, update.state, update.incarnation);
-      spread({ id: update.id, state: update.state, incarnation: update.incarnation });
+      // What an exchange of everything brings to a node that has just started is no news to the others.
+      if (!first || !bySync) spread({ id: update.id, state: update.state, incarnation: update.incarnation });
     }
   }
 
@@ -117,6 +125,8 @@ export function createDetector(
     // Others had a reason to think so: this node was slow.
     if (update.state === "suspect") prober.blameSelf();
     spread({ id: self, state, incarnation: me.incarnation });
+    // At once, and to more than a rumour goes to: a process that is starved may not get another turn in time.
+    tellSome(2 * options.gossipFanout);
   }
 
   function suspect(entry: Entry, update: Update): void {
@@ -153,13 +163,13 @@ export function createDetector(
     const before = entry.state;
     const earlier = entry.incarnation;
     if (!message.leaving) apply({ id: entry.id, state: "alive", incarnation: message.incarnation });
-    for (const update of message.updates) apply(update);
+    for (const update of message.updates) apply(update, message.type === "states");
     // A higher incarnation from the node itself: it was started anew, or has objected to what was said of it.
     const returned = entry.state === "alive" && (before === "unknown" || entry.incarnation > earlier);
     if (returned) deps.onReturn(entry.id);
     const due = clock.monotonic() - entry.toldAt >= repeatMs;
-    if (returned && due) {
-      entry.toldAt = clock.monotonic();
+    if (returned && clock.monotonic() - syncedAt >= returnSyncMs) {
+      syncedAt = clock.monotonic();
       sync(entry.id);
     } else if (due && message.type !== "ping" && message.incarnation <= entry.incarnation && !message.leaving) {
       if (opinionOf(entry.id).length === 0) return;

@@ -185,8 +185,7 @@ export function createMesh(options: MeshOptions, deps: MeshDeps): Mesh {
       await starting?.catch(() => {
         // The caller of start has it.
       });
-      core?.detector.stop();
-      core?.replica.stop();
+      core?.stop();
       await transport?.stop();
       transport = undefined;
     },

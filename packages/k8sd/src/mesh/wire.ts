@@ -115,7 +115,7 @@ export function createReader(input: Uint8Array): Reader {
     bytes: (max) => reader.fixed(bounded(max)),
     fixed: (size) => {
       const start = take(size);
-      return Uint8Array.prototype.slice.call(buffer, start, start + size);
+      return new Uint8Array(buffer.subarray(start, start + size));
     },
     text: (max) => {
       const size = bounded(max);
