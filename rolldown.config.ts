@@ -15,4 +15,5 @@ export default defineConfig([
   program("packages/cli/src/main.ts", "packages/cli/dist/k8s.js", true),
   program("packages/k8sd/src/main.ts", "packages/k8sd/dist/k8sd.js", false),
   program("packages/k8sd/src/datastore/engine/main.ts", "packages/k8sd/dist/k8s-datastore.js", false),
+  program("packages/k8sd/src/apiserver-proxy/main.ts", "packages/k8sd/dist/k8s-apiserver-proxy.js", false),
 ]);

@@ -26,6 +26,7 @@ const bundles = {
   "k8s.js": "packages/cli/dist/k8s.js",
   "k8sd.js": "packages/k8sd/dist/k8sd.js",
   "k8s-datastore.js": "packages/k8sd/dist/k8s-datastore.js",
+  "k8s-apiserver-proxy.js": "packages/k8sd/dist/k8s-apiserver-proxy.js",
 };
 
 /** Lays out the tree that is `$SNAP` on a node. Only what differs is written; files that belong no longer are removed. */

@@ -7,6 +7,7 @@ import { wantedComponents } from "./wanted.ts";
 /** Flag with a port, or with `address:port`, and what it is when nobody sets it. */
 const listeners: Readonly<Record<string, readonly { flag: string; otherwise: string; field?: string }[]>> = {
   "kube-apiserver": [{ flag: "--secure-port", otherwise: "6443", field: "secure-port" }],
+  "k8s-apiserver-proxy": [{ flag: "--listen", otherwise: ":6443", field: "secure-port" }],
   "kube-controller-manager": [{ flag: "--secure-port", otherwise: "10257" }],
   "kube-scheduler": [{ flag: "--secure-port", otherwise: "10259" }],
   kubelet: [

@@ -1,6 +1,7 @@
 import type { ComponentSpec, NodeView } from "./component.ts";
 import { containerd } from "./containerd.ts";
 import { etcd } from "./etcd.ts";
+import { k8sApiserverProxy } from "./k8s-apiserver-proxy.ts";
 import { k8sDatastore } from "./k8s-datastore.ts";
 import { kubeApiserver } from "./kube-apiserver.ts";
 import { kubeControllerManager } from "./kube-controller-manager.ts";
@@ -14,6 +15,7 @@ export const allComponents: readonly ComponentSpec[] = [
   etcd,
   containerd,
   kubeApiserver,
+  k8sApiserverProxy,
   kubeControllerManager,
   kubeScheduler,
   kubelet,

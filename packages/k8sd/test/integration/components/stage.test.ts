@@ -24,7 +24,12 @@ beforeEach(async () => {
   await cp(join(real, "snap"), join(repository, "snap"), { recursive: true });
   await symlink(join(real, "node_modules"), join(repository, "node_modules"));
   await symlink(join(real, "packages/k8sd/node_modules"), join(repository, "packages/k8sd/node_modules"));
-  for (const file of ["cli/dist/k8s.js", "k8sd/dist/k8sd.js", "k8sd/dist/k8s-datastore.js"]) {
+  for (const file of [
+    "cli/dist/k8s.js",
+    "k8sd/dist/k8sd.js",
+    "k8sd/dist/k8s-datastore.js",
+    "k8sd/dist/k8s-apiserver-proxy.js",
+  ]) {
     await writeFile(join(repository, "packages", file), bundle(file));
   }
   await mkdir(join(components, "bin/cni"), { recursive: true });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { extraConfigFiles } from "../../../src/components/extra-files.ts";
+import { k8sApiserverProxy } from "../../../src/components/k8s-apiserver-proxy.ts";
 import { kubeProxy } from "../../../src/components/kube-proxy.ts";
 import { kubelet } from "../../../src/components/kubelet.ts";
 import { parseTaint } from "../../../src/components/kubelet-config.ts";
@@ -215,6 +216,22 @@ describe("kube-proxy", () => {
   });
 });
 
+test("k8s-apiserver-proxy runs with exactly these arguments", () => {
+  const plain = {
+    "--endpoints": "/var/snap/k8s/common/args/conf.d/k8s-apiserver-proxy.json",
+    "--kubeconfig": "/etc/kubernetes/kubelet.conf",
+    "--listen": ":6443",
+  };
+  const { service, files, directories } = k8sApiserverProxy.render(aWorker());
+  expect(service.args).toEqual(plain);
+  expect(files).toEqual([]);
+  expect(directories).toEqual([{ path: "/var/snap/k8s/common/args/conf.d", mode: 0o700 }]);
+  expect(k8sApiserverProxy.render(aWorker({ securePort: 16443 })).service.args).toEqual({
+    ...plain,
+    "--listen": ":16443",
+  });
+});
+
 describe("the components of a node", () => {
   const names = (node: Parameters<typeof wantedComponents>[0]) => wantedComponents(node).map(({ name }) => name);
   const controlPlane = [
@@ -239,16 +256,17 @@ describe("the components of a node", () => {
     expect(
       names(aNode({ datastore: { engine: "external", endpoints: [], ca: false, clientCertificate: false } })),
     ).toEqual(controlPlane);
-    expect(names(aWorker())).toEqual(["containerd", "kubelet", "kube-proxy"]);
+    expect(names(aWorker())).toEqual(["containerd", "k8s-apiserver-proxy", "kubelet", "kube-proxy"]);
     expect(names(aWorker({ network: { ...aNode().network, kubeProxyEnabled: false } }))).toEqual([
       "containerd",
+      "k8s-apiserver-proxy",
       "kubelet",
     ]);
   });
 
   test("start after the ones they name: no order contradicts another", () => {
     const order = allComponents.map(({ name }) => name);
-    for (const node of [aNode(), aNode({ datastore: managed })]) {
+    for (const node of [aNode(), aNode({ datastore: managed }), aWorker()]) {
       for (const component of wantedComponents(node)) {
         const earlier = order.slice(0, order.indexOf(component.name));
         const known = component.render(node).service.after.filter((name) => order.includes(name));
@@ -276,6 +294,7 @@ describe("the components of a node", () => {
       "kube-proxy": { "--healthz-bind-address": "[fd00::1]:20256", "--metrics-bind-address": "" },
     };
     expect(ports(aWorker({ extraArgs: moved }))).toEqual([
+      "k8s-apiserver-proxy * 6443",
       "kubelet * 20250",
       "kubelet * 10255",
       "kube-proxy fd00::1 20256",
