@@ -44,6 +44,10 @@ export function createMessageWriter(): MessageWriter {
   }
 
   function varint(value: number): void {
+    if (value < 0x80) {
+      buffer[--at] = value;
+      return;
+    }
     let rest = value;
     let before = noBytes;
     // Beyond 31 bits the bit operations below would cut.

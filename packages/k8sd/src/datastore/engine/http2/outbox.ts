@@ -47,6 +47,8 @@ export interface Outbox {
 
 /** What the socket may hold before streams wait: enough to keep it busy, little enough for many slow peers. */
 const socketBytes = 256 * 1024;
+/** Up to here the frames of a turn are copied into one. */
+const joinedBytes = 32 * 1024;
 /** A stream's turn, when several have much to send. */
 const turnBytes = 64 * 1024;
 
@@ -73,10 +75,14 @@ export function createOutbox(socket: Duplex): Outbox {
   function flush(): void {
     scheduled = false;
     if (ready.length === 0) return;
-    const bytes = ready.length === 1 && ready[0] ? ready[0] : Buffer.concat(ready, readyBytes);
+    // Small frames are cheapest as one; large ones are not copied once more.
+    const parts = readyBytes > joinedBytes ? ready : [Buffer.concat(ready, readyBytes)];
     ready = [];
     readyBytes = 0;
-    if (!socket.destroyed) socket.write(bytes);
+    if (socket.destroyed) return;
+    socket.cork();
+    for (const bytes of parts) socket.write(bytes);
+    socket.uncork();
   }
 
   function headersFrame(id: number, block: Buffer, flags: number): Buffer {
@@ -105,7 +111,10 @@ export function createOutbox(socket: Duplex): Outbox {
       if (turn <= 0 || congested()) return false;
       const size = Math.min(bytes.length, maxFrameBytes, stream.window, window);
       if (size <= 0) return false;
-      push(frame(frameType.data, 0, stream.id, bytes.subarray(0, size)));
+      const header = Buffer.allocUnsafe(frameHeaderBytes);
+      writeFrameHeader(header, 0, size, frameType.data, 0, stream.id);
+      push(header);
+      push(bytes.subarray(0, size));
       spend(stream, size);
       turn -= size;
       stream.queued -= size;
