@@ -12,8 +12,8 @@ import { shrink } from "./differential/shrink.ts";
 import { etcdPrograms } from "./support/servers.ts";
 
 /** K8SD_OPERATIONS over K8SD_SEEDS seeds, half of them in each mode; a full run is 100,000 and more. */
-const operations = Number(process.env.K8SD_OPERATIONS ?? 8_000);
-const seeds = Number(process.env.K8SD_SEEDS ?? 8);
+const operations = Number(process.env.K8SD_OPERATIONS ?? 6_000);
+const seeds = Number(process.env.K8SD_SEEDS ?? 6);
 /** K8SD_SEED: the first seed of an earlier run, to repeat it. */
 const firstSeed = Number(process.env.K8SD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 /** Runs of the program that failed, each well under a second once it is short. */

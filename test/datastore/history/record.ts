@@ -15,6 +15,14 @@ export interface History {
   /** The first revision of the history. */
   readonly from: number;
   readonly seconds: number;
+  /** Calls answered by a refusal that changed nothing. */
+  readonly refused: number;
+}
+
+export interface Control {
+  readonly nextKeys: () => void;
+  /** Calls refused for want of room so far. */
+  readonly refused: () => number;
 }
 
 export interface RecordOptions {
@@ -24,14 +32,14 @@ export interface RecordOptions {
   /** Bytes of each value beside its name. */
   readonly padding: number;
   /** What happens meanwhile, and what ends the history; may have the clients go on to new keys. */
-  readonly during: (nextKeys: () => void) => Promise<void>;
+  readonly during: (control: Control) => Promise<void>;
 }
 
 const keysAtOnce = 6;
 const prefix = "h/";
 /** Longer than a restart: a call that waits through it is one more open outcome. */
 const callMs = 2_000;
-const retryMs = 15;
+const retryMs = 50;
 const settleMs = 20_000;
 const resourceExhausted = 8;
 
@@ -42,25 +50,27 @@ export async function record(options: RecordOptions): Promise<History> {
   const stop = new AbortController();
   const operations: Operation[] = [];
   let round = 0;
+  let refused = 0;
   try {
     const from = ((await (calls[0] as EtcdCalls).status({})).header?.revision ?? 0) + 1;
     const watching = new AbortController();
     const watches = watchFrom(options.endpoint, from, watching.signal);
     const begun = performance.now();
     const clients = calls.map((each, client) =>
-      runClient(
-        each,
-        client,
-        options,
-        () => round,
-        stop.signal,
-        (operation) => operations.push(operation),
-      ),
+      runClient(each, client, options, {
+        round: () => round,
+        stop: stop.signal,
+        add: (operation) => operations.push(operation),
+        refused: () => refused++,
+      }),
     );
-    await options.during(() => {
-      round++;
-      watches.add(`from the beginning in round ${round}`, from, prefix);
-      watches.add(`one round's keys in round ${round}`, from, `${prefix}${round}/`);
+    await options.during({
+      nextKeys() {
+        round++;
+        watches.add(`from the beginning in round ${round}`, from, prefix);
+        watches.add(`one round's keys in round ${round}`, from, `${prefix}${round}/`);
+      },
+      refused: () => refused,
     });
     const seconds = (performance.now() - begun) / 1000;
     stop.abort();
@@ -68,19 +78,24 @@ export async function record(options: RecordOptions): Promise<History> {
     const reference = await readEvents(connections[0] as GrpcConnection, calls[0] as EtcdCalls, from);
     await watches.until(reference);
     watching.abort();
-    return { operations, watches: await watches.ended(), reference, from, seconds };
+    return { operations, watches: await watches.ended(), reference, from, seconds, refused };
   } finally {
     for (const connection of connections) connection.close();
   }
+}
+
+interface ClientDeps {
+  readonly round: () => number;
+  readonly stop: AbortSignal;
+  readonly add: (operation: Operation) => void;
+  readonly refused: () => void;
 }
 
 async function runClient(
   calls: EtcdCalls,
   client: number,
   options: RecordOptions,
-  round: () => number,
-  stop: AbortSignal,
-  add: (operation: Operation) => void,
+  { round, stop, add, refused }: ClientDeps,
 ): Promise<void> {
   const random = createRandom(options.seed * 1_000 + client);
   const padding = " ".repeat(options.padding);
@@ -96,8 +111,10 @@ async function runClient(
     } catch (error) {
       if (!(error instanceof GrpcFailure)) throw error;
       // Refused for want of room: surely nothing happened. All else may have, or may still; a read has no effect.
-      const refused = error.answered && error.code === resourceExhausted;
-      if (!refused && call.kind !== "read") add({ client, key, call, start, end: Number.POSITIVE_INFINITY });
+      const noRoom = error.answered && error.code === resourceExhausted;
+      if (noRoom) refused();
+      if (error.sent && !noRoom && call.kind !== "read")
+        add({ client, key, call, start, end: Number.POSITIVE_INFINITY });
       await delay(retryMs);
     }
   }
@@ -192,7 +209,7 @@ function watchFrom(endpoint: string, from: number, signal: AbortSignal) {
       for (const deadline = performance.now() + settleMs; performance.now() < deadline; await delay(50)) {
         const behind = all.some(({ seen }) => {
           const last = reference.findLast(({ key }) => key.startsWith(seen.prefix))?.revision ?? 0;
-          return !seen.seen.some((each) => ("revision" in each ? each.revision : each.progress) >= last);
+          return last > 0 && !seen.seen.some((each) => ("revision" in each ? each.revision : each.progress) >= last);
         });
         if (!behind) return;
       }

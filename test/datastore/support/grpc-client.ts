@@ -8,11 +8,14 @@ export class GrpcFailure extends Error {
   readonly code: number;
   /** False: the call may or may not have taken effect. */
   readonly answered: boolean;
+  /** False: nobody listened, so nothing was asked. */
+  readonly sent: boolean;
 
-  constructor(code: number, text: string, answered: boolean) {
+  constructor(code: number, text: string, answered: boolean, sent = true) {
     super(text);
     this.code = code;
     this.answered = answered;
+    this.sent = sent;
   }
 }
 
@@ -121,7 +124,8 @@ function createEnd(stream: ClientHttp2Stream): () => GrpcFailure | undefined {
   });
   return () => {
     if (status === "0") return undefined;
-    return status === undefined ? new GrpcFailure(14, broken, false) : new GrpcFailure(Number(status), text, true);
+    if (status !== undefined) return new GrpcFailure(Number(status), text, true);
+    return new GrpcFailure(14, broken, false, !/ECONNREFUSED|ENOENT/.test(broken));
   };
 }
 

@@ -18,12 +18,15 @@
 #include <unistd.h>
 
 enum { WRITE = 1, TRUNCATE = 2, SYNC = 3, CUT = 4 };
-enum { FILES = 2, LONGEST = 1 << 20 };
+enum { FILES = 2, LONGEST = 1 << 20, DISK_MICROSECONDS = 2000 };
 static const char *endings[FILES] = {"datastore.db", "datastore.db-wal"};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int notes = -1;
-static uint64_t undurable[FILES];
+/* How many writes there were, and how many of them an fsync covered. */
+static uint64_t noted[FILES], durable[FILES];
+/* How often the notes began anew. */
+static uint64_t forgotten;
 
 static int file_of(int fd) {
   char link[64], path[4096];
@@ -66,7 +69,7 @@ static void note(int fd, uint64_t kind, int file, uint64_t offset, const void *f
   all(notes, head, sizeof head);
   all(notes, old, length);
   all(notes, fresh, length);
-  undurable[file]++;
+  noted[file]++;
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off_t offset) {
@@ -111,19 +114,25 @@ static int synced(int fd) {
   if (file < 0) return 0;
   const char *lie = getenv("UNSYNCED_LIE");
   pthread_mutex_lock(&lock);
-  if (!(lie && *lie == '1') && note_file() >= 0) {
-    undurable[file] = 0;
-    uint64_t head[5] = {SYNC, (uint64_t)file, 0, 0, 0};
-    /* O_APPEND: the next note goes to the beginning. */
-    if (undurable[0] == 0 && undurable[1] == 0) {
-      if (ftruncate64(notes, 0) != 0) abort();
-    } else {
-      all(notes, head, sizeof head);
-    }
+  uint64_t asked = noted[file];
+  uint64_t since = forgotten;
+  struct stat begin;
+  int counts = note_file() >= 0 && fstat(notes, &begin) == 0 && !(lie && *lie == '1');
+  pthread_mutex_unlock(&lock);
+  /* A disk takes its time. What is written meanwhile is not covered, and a crash now finds nothing kept. */
+  usleep(DISK_MICROSECONDS);
+  if (!counts) return 0;
+  pthread_mutex_lock(&lock);
+  if (asked > durable[file]) durable[file] = asked;
+  uint64_t head[5] = {SYNC, (uint64_t)file, (uint64_t)begin.st_size, 0, 0};
+  /* O_APPEND: the next note goes to the beginning. */
+  if (noted[0] == durable[0] && noted[1] == durable[1]) {
+    if (ftruncate64(notes, 0) != 0) abort();
+    forgotten++;
+  } else if (forgotten == since) {
+    all(notes, head, sizeof head);
   }
   pthread_mutex_unlock(&lock);
-  /* A disk takes its time, and what is written meanwhile is not covered. */
-  usleep(300);
   return 0;
 }
 int fsync(int fd) { return synced(fd); }

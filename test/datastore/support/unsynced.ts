@@ -49,6 +49,7 @@ export function createForgetfulDisk(folder: string, dataDir: string, lie: boolea
 }
 
 interface Note {
+  readonly place: number;
   readonly kind: number;
   readonly file: number;
   readonly offset: number;
@@ -61,18 +62,20 @@ interface Note {
 function readNotes(bytes: Buffer): Note[] {
   let notes: Note[] = [];
   for (let at = 0; at + headBytes <= bytes.length; ) {
+    const place = at;
     const field = (index: number) => Number(bytes.readBigUInt64LE(at + index * 8));
     const [what, file, offset, length, lengthBefore] = [field(0), field(1), field(2), field(3), field(4)];
     at += headBytes;
     if (what === kind.sync) {
-      notes = notes.filter((note) => note.file !== file);
+      // The offset is where the notes stood when the fsync began.
+      notes = notes.filter((note) => note.file !== file || note.place >= offset);
       continue;
     }
     // Killed while it was written: the write it was for never began.
     if (at + 2 * length > bytes.length) break;
     const old = bytes.subarray(at, at + length);
     const fresh = bytes.subarray(at + length, at + 2 * length);
-    notes.push({ kind: what, file, offset, lengthBefore, old, fresh });
+    notes.push({ place, kind: what, file, offset, lengthBefore, old, fresh });
     at += 2 * length;
   }
   return notes;
