@@ -1,12 +1,14 @@
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { benchBootstrap } from "./bootstrap.ts";
+import { benchDatastore } from "./datastore.ts";
 import { type Figure, table } from "./result.ts";
 import { benchSoak } from "./soak.ts";
 
 /** `pnpm bench NAME [--json FILE]`: figures beside their goals; exit 1 when a goal does not hold. */
 const benchmarks: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
   bootstrap: benchBootstrap,
+  datastore: benchDatastore,
   soak: benchSoak,
 };
 

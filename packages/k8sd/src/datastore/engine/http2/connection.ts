@@ -12,7 +12,7 @@ import {
   settingsFrame,
   unpadded,
 } from "./frames.ts";
-import { createHeaderDecoder } from "./hpack.ts";
+import { createHeaderBlocks, maxHeaderBytes } from "./header-blocks.ts";
 import { Http2Error, http2Error } from "./http2-error.ts";
 import { createOutbox, type Outgoing } from "./outbox.ts";
 
@@ -55,7 +55,6 @@ const maxConcurrentStreams = 10_000;
 /** Room for one largest request without a round trip. */
 const streamWindow = 2 * 1024 * 1024;
 const connectionWindow = 4 * streamWindow;
-const maxHeaderBytes = 16 * 1024;
 /** A peer that sends but does not read is not listened to beyond this. */
 const maxUnreadBytes = 1024 * 1024;
 /** How many calls a peer may take back for each one it lets end, with room to stop many at once. */
@@ -72,15 +71,13 @@ interface Stream extends Outgoing, Omit<ServerStream, "queued"> {
 export function createConnection(socket: Duplex, deps: ConnectionDeps): Connection {
   const streams = new Map<number, Stream>();
   const outbox = createOutbox(socket);
-  const decodeHeaders = createHeaderDecoder();
+  const blocks = createHeaderBlocks(onCall);
   let lastId = 0;
   let peerWindow = defaultWindow;
   let unacknowledged = 0;
   let resets = 0;
   let closing = false;
   let over = false;
-  /** A header block that goes on in the next frame. */
-  let block: { readonly id: number; readonly flags: number; readonly parts: Buffer[]; bytes: number } | undefined;
 
   function createStream(id: number): Stream {
     const stream: Stream = {
@@ -148,31 +145,7 @@ export function createConnection(socket: Duplex, deps: ConnectionDeps): Connecti
     deps.closed();
   }
 
-  function onHeaders(id: number, flags: number, payload: Buffer): void {
-    const bytes = unpadded(flags, payload).subarray(flags & flag.priority ? 5 : 0);
-    block = { id, flags, parts: [bytes], bytes: bytes.length };
-    if (flags & flag.endHeaders) onBlock();
-  }
-
-  function onContinuation(id: number, flags: number, payload: Buffer): void {
-    if (block?.id !== id) throw new Http2Error(http2Error.protocol, "continuation of nothing");
-    block.parts.push(Buffer.from(payload));
-    block.bytes += payload.length;
-    if (block.bytes > maxHeaderBytes || block.parts.length > 64) {
-      throw new Http2Error(http2Error.enhanceYourCalm, "header block is too large");
-    }
-    if (flags & flag.endHeaders) onBlock();
-  }
-
-  function onBlock(): void {
-    if (!block) return;
-    const { id, flags, parts } = block;
-    block = undefined;
-    const bytes = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
-    let path = "";
-    decodeHeaders(bytes, (name, value) => {
-      if (name === ":path") path = value;
-    });
+  function onCall(id: number, flags: number, path: string): void {
     const known = streams.get(id);
     if (known) {
       if (flags & flag.endStream) onRemoteEnd(known);
@@ -256,14 +229,15 @@ export function createConnection(socket: Duplex, deps: ConnectionDeps): Connecti
   }
 
   const parse = createFrameParser((type, flags, id, payload) => {
-    if (block && type !== frameType.continuation) throw new Http2Error(http2Error.protocol, "header block interrupted");
+    if (blocks.unfinished && type !== frameType.continuation)
+      throw new Http2Error(http2Error.protocol, "header block interrupted");
     switch (type) {
       case frameType.data:
         return onData(id, flags, payload);
       case frameType.headers:
-        return onHeaders(id, flags, payload);
+        return blocks.headers(id, flags, payload);
       case frameType.continuation:
-        return onContinuation(id, flags, payload);
+        return blocks.continuation(id, flags, payload);
       case frameType.rstStream:
         return onReset(id);
       case frameType.settings:
