@@ -1,5 +1,6 @@
 import type { KeyValue, WatchCreateRequest, WatchResponse } from "../gen/etcd.ts";
 import { watchFilter } from "../wire.ts";
+import { etcdErrors } from "./etcd-error.ts";
 import { type KeySpan, keyText, spanContains } from "./key-range.ts";
 import type { Change, ReadView } from "./store.ts";
 
@@ -188,6 +189,7 @@ export function createWatchHub(store: HubStore): WatchHub {
 
     return {
       create(request) {
+        if (request.startRevision < 0) return refuse(etcdErrors.compacted().message);
         const span = watchedSpan(request);
         if (!span) return refuse("mvcc: watcher range is empty");
         if (request.watchId !== 0 && stream.watches.has(request.watchId)) {
