@@ -63,7 +63,9 @@ export const encodeEvents: Encode<Pick<WatchResponse, "header" | "watchId" | "fr
     writer.nest(11, end);
   }
   writer.bool(7, message.fragment);
-  writer.number(2, message.watchId);
+  // Clients may choose a negative id.
+  if (message.watchId < 0) writer.bigint(2, BigInt(message.watchId));
+  else writer.number(2, message.watchId);
   header(message.header, writer);
 };
 
