@@ -56,7 +56,7 @@ function filesPage(): string {
     "",
     table(["name", "path"], rows),
     "",
-    "Services, in the order of their start: " + allComponents.map(({ name }) => `\`${name}\``).join(", ") + ".",
+    `Services, in the order of their start: ${allComponents.map(({ name }) => `\`${name}\``).join(", ")}.`,
   ].join("\n");
 }
 
@@ -65,7 +65,7 @@ async function cliPage(): Promise<string> {
   const help = async (...argv: string[]) =>
     (await run(process.execPath, ["--disable-warning=ExperimentalWarning", "-C", "source", cli, ...argv, "--help"]))
       .stdout;
-  const commands = ["bootstrap", "status", "local-node-status", "config"];
+  const commands = ["bootstrap", "get-join-token", "tokens", "revoke-token", "status", "local-node-status", "config"];
   const pages = await Promise.all(commands.map((command) => help(command)));
   const section = (title: string, text: string) => `## ${title}\n\n\`\`\`\n${text.trimEnd()}\n\`\`\``;
   return [

@@ -36,6 +36,12 @@ describe("the command line", () => {
     [["status", "-x"], "Error: unknown shorthand flag: 'x' in -x\nUsage: k8s status"],
     [["config", "--server"], "Error: flag needs an argument: --server\nUsage: k8s config"],
     [["status", "more"], "Error: accepts 0 arg(s), received 1\nUsage: k8s status"],
+    [["get-join-token", "a", "b"], "Error: accepts at most 1 arg(s), received 2\nUsage: k8s get-join-token"],
+    [["revoke-token"], "Error: accepts 1 arg(s), received 0\nUsage: k8s revoke-token"],
+    [
+      ["get-join-token", "--uses", "0"],
+      'Error: invalid argument "0" for "--uses" flag: it must be a number from 1\nUsage: k8s get-join-token',
+    ],
     [["completion"], "Error: accepts 1 arg(s), received 0\nUsage: k8s completion"],
     [
       ["status", "--timeout", "10"],
@@ -48,16 +54,22 @@ describe("the command line", () => {
     expect(stderr.slice(0, beginning.length)).toBe(beginning);
   });
 
-  test.each([[["status"]], [["bootstrap"]], [["config"]], [["local-node-status"]], [["kubectl", "get", "pods"]]])(
-    "%j needs root before anything else",
-    async (args) => {
-      expect(await run(args, 1000)).toEqual({
-        code: 1,
-        stdout: "",
-        stderr: "You do not have enough permissions. Please re-run the command with sudo.\n",
-      });
-    },
-  );
+  test.each([
+    [["status"]],
+    [["bootstrap"]],
+    [["get-join-token"]],
+    [["tokens"]],
+    [["revoke-token", "x"]],
+    [["config"]],
+    [["local-node-status"]],
+    [["kubectl", "get", "pods"]],
+  ])("%j needs root before anything else", async (args) => {
+    expect(await run(args, 1000)).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: "You do not have enough permissions. Please re-run the command with sudo.\n",
+    });
+  });
 
   test.each(["status", "bootstrap", "local-node-status"])("%s refuses an unknown output format", async (command) => {
     expect(await run([command, "--output-format", "xml"])).toEqual({

@@ -6,7 +6,7 @@ import { type ClusterRecord, clusterKey, configKey, type MemberRecord, membersPr
 import { storedOf } from "./ledger-store.ts";
 
 export interface LedgerChange {
-  /** A snapshot replaces all that was known; a change adds to it. */
+  /** A snapshot replaces all that was known; a change adds to it. Of several changes that came at once to one record, the last. */
   readonly kind: "snapshot" | "change";
   readonly revision: Revision;
   readonly cluster?: ClusterRecord;

@@ -207,7 +207,7 @@ function checked(order: TokenOrder): TokenOrder {
     throw invalid("uses", `uses must be between 1 and ${maxUses}`);
   }
   if (order.uses > 1 && (order.role !== "worker" || order.name !== "")) {
-    throw invalid("uses", "only a token for workers of any name can be used more than once");
+    throw invalid("uses", "uses can only be more than 1 for workers of any name");
   }
   const wrong = order.cidrs.find((cidr) => parseCidr(cidr) === undefined);
   if (wrong !== undefined) throw invalid("cidrs", `cidrs holds ${JSON.stringify(wrong)}, which is not a CIDR`);
