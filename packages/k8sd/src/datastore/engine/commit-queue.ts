@@ -31,6 +31,11 @@ interface Job {
   readonly reject: (error: unknown) => void;
 }
 
+interface Rest {
+  readonly run: () => Promise<void>;
+  readonly reject: (error: unknown) => void;
+}
+
 /** What is known once a transaction ended, to be told when it is durable. */
 interface Outcome {
   readonly answers: (() => void)[];
@@ -42,7 +47,7 @@ const maxBatch = 128;
 
 export function createCommitQueue({ store, disk, log, published, broken }: CommitQueueDeps): CommitQueue {
   let queue: Job[] = [];
-  const rests: (() => Promise<void>)[] = [];
+  const rests: Rest[] = [];
   let busy = false;
   let closed = false;
   let idle: (() => void) | undefined;
@@ -65,7 +70,7 @@ export function createCommitQueue({ store, disk, log, published, broken }: Commi
       published(outcome.changes);
       for (const answer of outcome.answers) answer();
       await disk.foldLongLog();
-      for (const run of rests.splice(0)) await run();
+      for (const rest of rests.splice(0)) await rest.run();
     } catch (error) {
       log.error({ err: error }, "The disk does not keep what is written");
       for (const job of jobs) job.reject(etcdErrors.stopped());
@@ -111,7 +116,7 @@ export function createCommitQueue({ store, disk, log, published, broken }: Commi
 
   function breakDown(error: unknown): void {
     closed = true;
-    for (const job of queue.splice(0)) job.reject(etcdErrors.stopped());
+    for (const waiting of [...queue.splice(0), ...rests.splice(0)]) waiting.reject(etcdErrors.stopped());
     broken(error);
   }
 
@@ -124,8 +129,9 @@ export function createCommitQueue({ store, disk, log, published, broken }: Commi
       });
     },
     rest(run) {
+      if (closed) return Promise.reject(etcdErrors.stopped());
       return new Promise((resolve, reject) => {
-        rests.push(() => run().then(resolve, reject));
+        rests.push({ run: () => run().then(resolve, reject), reject });
         schedule();
       });
     },
