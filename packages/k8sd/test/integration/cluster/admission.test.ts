@@ -104,6 +104,16 @@ describe("a node comes in", () => {
 });
 
 describe("races", () => {
+  test("one node that asks several control planes at once has one reservation", async () => {
+    const secret = await token();
+    const answers = await Promise.all([one, two, one, two].map((at) => reserve(at, secret, "everywhere")));
+    for (const { member } of answers) expect(member).toEqual(answers[0]?.member);
+    expect(await usesOf(secret)).toEqual({ used: 0, holds: 1 });
+    await Promise.all([one, two].map((at) => at.admission.begin("id-of-everywhere", signal())));
+    await Promise.all([one, two].map((at) => at.admission.commit("id-of-everywhere", signal())));
+    expect(await usesOf(secret)).toEqual({ used: 1, holds: 0 });
+  });
+
   test("of two nodes for one use exactly one wins", async () => {
     const secret = await token();
     const result = await outcomes([reserve(one, secret, "race-a"), reserve(two, secret, "race-b")]);
