@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { benchBootstrap } from "./bootstrap.ts";
 import { benchDatastore } from "./datastore.ts";
+import { benchMesh } from "./mesh.ts";
 import { type Figure, table } from "./result.ts";
 import { benchSoak } from "./soak.ts";
 
@@ -9,6 +10,7 @@ import { benchSoak } from "./soak.ts";
 const benchmarks: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
   bootstrap: benchBootstrap,
   datastore: benchDatastore,
+  mesh: benchMesh,
   soak: benchSoak,
 };
 

@@ -11,5 +11,6 @@ export const tiers: readonly Tier[] = [
   { name: "unit", needsHosts: false, main: true },
   { name: "integration", needsHosts: false, main: true },
   { name: "scenario", needsHosts: true, main: true },
+  { name: "sim", needsHosts: false, main: true },
   { name: "faults", needsHosts: true, main: true },
 ];

@@ -5,6 +5,7 @@ import { createFarewell, type Farewell } from "./farewell.ts";
 import type { Detector, DetectorDeps } from "./liveness.ts";
 import { createMemberTable, type Entry, type Liveness, supersedes } from "./member-table.ts";
 import type { DetectorMessage, Update } from "./messages.ts";
+import { opinionOf, updateOf } from "./opinions.ts";
 import { createProber } from "./prober.ts";
 import { createRumours } from "./rumours.ts";
 import { createTimers } from "./timers.ts";
@@ -58,21 +59,8 @@ export function createDetector(
     count: number,
     build: (from: { incarnation: number; leaving: boolean; updates: readonly Update[] }) => DetectorMessage,
   ): void {
-    const updates = [...opinionOf(to), ...rumours.take(count, retransmits(options, table.size))];
+    const updates = [...opinionOf(table.get(to)), ...rumours.take(count, retransmits(options, table.size))];
     sender.send(to, encode(build({ incarnation: me.incarnation, leaving: farewell !== undefined, updates })));
-  }
-
-  /** What a node has to hear first: that it is suspected or held for dead, so that it can object. */
-  function opinionOf(id: NodeId): readonly Update[] {
-    const entry = table.get(id);
-    if (entry === undefined || entry.state === "alive" || entry.state === "unknown") return [];
-    return [updateOf(entry)];
-  }
-
-  function updateOf(entry: Entry): Update {
-    const { id, state, incarnation, suspicion } = entry;
-    const [by] = suspicion?.accusers ?? [];
-    return by === undefined ? { id, state, incarnation } : { id, state, incarnation, by };
   }
 
   function spread(update: Update): void {
