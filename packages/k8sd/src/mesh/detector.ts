@@ -160,7 +160,7 @@ export function createDetector(
       syncedAt = clock.monotonic();
       sync(entry.id);
     } else if (due && message.type !== "ping" && message.incarnation <= entry.incarnation && !message.leaving) {
-      if (opinionOf(entry.id).length === 0) return;
+      if (opinionOf(entry).length === 0) return;
       entry.toldAt = clock.monotonic();
       send(entry.id, 0, (from) => ({ type: "gossip", ...from }));
     }
