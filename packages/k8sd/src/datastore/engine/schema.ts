@@ -104,7 +104,13 @@ const logBytes = 10_000_000;
 function reserveLog(db: Database.Database): void {
   // A tiny cache makes SQLite write pages to the log before the transaction ends.
   db.pragma("cache_size = -200");
-  db.exec(`BEGIN; CREATE TABLE reserve (bytes BLOB); INSERT INTO reserve VALUES (zeroblob(${logBytes})); ROLLBACK`);
+  try {
+    db.exec(`BEGIN; CREATE TABLE reserve (bytes BLOB); INSERT INTO reserve VALUES (zeroblob(${logBytes})); ROLLBACK`);
+  } catch (error) {
+    // On a full disk the store still serves reads, and deletes as far as the log goes.
+    if (!(error instanceof Error && "code" in error && error.code === "SQLITE_FULL")) throw error;
+    if (db.inTransaction) db.exec("ROLLBACK");
+  }
 }
 
 function migrate(db: Database.Database, file: string): void {
