@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum { WRITE = 1, TRUNCATE = 2, SYNC = 3, CUT = 4 };
-enum { FILES = 2, LONGEST = 1 << 20, DISK_MICROSECONDS = 2000 };
+enum { FILES = 2, LONGEST = 1 << 20, DISK_MICROSECONDS = 1000 };
 static const char *endings[FILES] = {"datastore.db", "datastore.db-wal"};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
