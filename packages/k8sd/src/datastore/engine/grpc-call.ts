@@ -106,6 +106,7 @@ export function serveStream(
   open: Set<StreamCall>,
 ): Receiver {
   let over = false;
+  stream.standApart();
   stream.headers(headersOfAnswer);
   const call: StreamCall = {
     send(message) {

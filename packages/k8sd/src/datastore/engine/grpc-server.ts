@@ -27,7 +27,7 @@ export interface GrpcServerOptions {
 }
 
 /** Answers that a connection's peer may leave lying; its further requests wait. */
-const maxQueuedBytes = 4 * 1024 * 1024;
+const maxQueuedBytes = 1024 * 1024;
 /** What peers get to finish their calls at a stop: a write in progress takes a few milliseconds, and clients try again. */
 const drainMs = 500;
 /** A peer that vanished without a word is found by probes of the connection. */

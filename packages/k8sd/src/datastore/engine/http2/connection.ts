@@ -5,6 +5,7 @@ import {
   flag,
   frame,
   frameType,
+  goawayFrame,
   largestWindow,
   maxFrameBytes,
   numberFrame,
@@ -21,6 +22,8 @@ export interface ServerStream {
   /** Bytes that wait for the peer. */
   readonly queued: number;
   headers(block: Buffer): void;
+  /** It stays open and has bounds of its own: what waits on it holds no other call up. */
+  standApart(): void;
   message(bytes: Buffer): void;
   end(trailers: Buffer): void;
   /** Ends without more words, for a peer that still sends what nobody wants. */
@@ -35,7 +38,7 @@ export interface Receiver {
 }
 
 export interface Connection {
-  /** Bytes that wait for the peer, over all streams. */
+  /** Bytes that wait for the peer, over all streams that do not stand apart. */
   readonly queuedBytes: number;
   /** Lets running calls end, takes no new ones. */
   close(): void;
@@ -86,6 +89,7 @@ export function createConnection(socket: Duplex, deps: ConnectionDeps): Connecti
       queue: [],
       queued: 0,
       trailers: undefined,
+      counted: true,
       receiver: undefined,
       unacknowledged: 0,
       remoteEnded: false,
@@ -100,6 +104,9 @@ export function createConnection(socket: Duplex, deps: ConnectionDeps): Connecti
         deps.relieved();
       },
       headers: (bytes) => outbox.headers(id, bytes),
+      standApart() {
+        stream.counted = false;
+      },
       message: (bytes) => outbox.message(stream, bytes),
       end: (trailers) => outbox.end(stream, trailers),
       reset(code) {
@@ -125,17 +132,10 @@ export function createConnection(socket: Duplex, deps: ConnectionDeps): Connecti
   function fail(error: unknown): void {
     if (over) return;
     const code = error instanceof Http2Error ? error.code : http2Error.protocol;
-    outbox.control(goaway(code));
+    outbox.control(goawayFrame(lastId, code));
     deps.failed(error);
     end();
     finish();
-  }
-
-  function goaway(code: number): Buffer {
-    const payload = Buffer.allocUnsafe(8);
-    payload.writeUInt32BE(lastId);
-    payload.writeUInt32BE(code, 4);
-    return frame(frameType.goaway, 0, 0, payload);
   }
 
   function finish(): void {
@@ -288,7 +288,7 @@ export function createConnection(socket: Duplex, deps: ConnectionDeps): Connecti
     close() {
       if (closing || over) return;
       closing = true;
-      outbox.control(goaway(http2Error.none));
+      outbox.control(goawayFrame(lastId, http2Error.none));
       if (streams.size === 0) end();
     },
     destroy() {

@@ -64,6 +64,13 @@ export function settingsFrame(settings: readonly (readonly [number, number])[]):
   return frame(frameType.settings, 0, 0, payload);
 }
 
+export function goawayFrame(lastId: number, code: number): Buffer {
+  const payload = Buffer.allocUnsafe(8);
+  payload.writeUInt32BE(lastId);
+  payload.writeUInt32BE(code, 4);
+  return frame(frameType.goaway, 0, 0, payload);
+}
+
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 /** Cuts what arrives into frames; payloads are slices of the chunk they came in. */

@@ -23,6 +23,8 @@ export interface Outgoing {
   readonly queue: Buffer[];
   queued: number;
   trailers: Buffer | undefined;
+  /** Its bytes count among those for which further calls wait. */
+  counted: boolean;
   /** The queue is empty again after it was not. */
   drained(): void;
   /** All was handed to the socket, the end too. */
@@ -31,6 +33,7 @@ export interface Outgoing {
 
 /** The sending half of a connection: windows, turns between the streams, one write per turn of the event loop. */
 export interface Outbox {
+  /** What waits on the streams that are counted. */
   readonly queuedBytes: number;
   /** A frame that needs no window. */
   control(bytes: Buffer): void;
@@ -99,6 +102,11 @@ export function createOutbox(socket: Duplex): Outbox {
     stream.finished();
   }
 
+  function count(stream: Outgoing, bytes: number): void {
+    stream.queued += bytes;
+    if (stream.counted) queuedBytes += bytes;
+  }
+
   function spend(stream: Outgoing, bytes: number): void {
     stream.window -= bytes;
     window -= bytes;
@@ -117,8 +125,7 @@ export function createOutbox(socket: Duplex): Outbox {
       push(bytes.subarray(0, size));
       spend(stream, size);
       turn -= size;
-      stream.queued -= size;
-      queuedBytes -= size;
+      count(stream, -size);
       if (size === bytes.length) stream.queue.shift();
       else stream.queue[0] = bytes.subarray(size);
     }
@@ -157,8 +164,7 @@ export function createOutbox(socket: Duplex): Outbox {
         return;
       }
       stream.queue.push(bytes.subarray(headroom));
-      stream.queued += size;
-      queuedBytes += size;
+      count(stream, size);
       waiting.add(stream);
       if (pump(stream)) waiting.delete(stream);
     },
@@ -167,8 +173,7 @@ export function createOutbox(socket: Duplex): Outbox {
       if (stream.queued === 0) finish(stream);
     },
     drop(stream) {
-      queuedBytes -= stream.queued;
-      stream.queued = 0;
+      count(stream, -stream.queued);
       stream.queue.length = 0;
       stream.trailers = undefined;
       waiting.delete(stream);
