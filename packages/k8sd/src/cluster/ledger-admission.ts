@@ -5,16 +5,16 @@ import type { Exclusive } from "../lib/exclusive.ts";
 import type { Audit } from "../node-db/audit.ts";
 import type { ClusterConfig } from "./config/types.ts";
 import { giveBack } from "./ledger-give-back.ts";
+import { placeFor } from "./ledger-place.ts";
 import {
   configKey,
   type MemberRecord,
   memberKey,
   nameKey,
-  podSubnetKey,
   podSubnetsPrefix,
   type StoredMember,
 } from "./ledger-records.ts";
-import { createLedgerStore, type Guard, type Stored, untilSwapped, type Write } from "./ledger-store.ts";
+import { createLedgerStore, type Stored, untilSwapped } from "./ledger-store.ts";
 import { lowestFree, podSubnetCount } from "./ledger-subnets.ts";
 import { moved } from "./ledger-transitions.ts";
 import type { JoinTokens } from "./tokens.ts";
@@ -129,32 +129,11 @@ export function createAdmission({ holdMs }: AdmissionOptions, deps: AdmissionDep
     }
     const at = now();
     const heldUntil = at + holdMs;
-    const { secret: _secret, source: _source, nodeId, ...claimed } = claim;
-    const next: StoredMember = {
-      ...claimed,
-      id: nodeId,
-      state: "reserved",
-      incarnation: (member?.value.incarnation ?? 0) + 1,
-      podSubnetIndex: index,
-      token: id,
-      changedAt: at,
-    };
-    const guards: Guard[] = [
-      { key: memberKey(nodeId), seen: member },
-      { key: nameKey(claim.name), seen: undefined },
-      { key: podSubnetKey(index), seen: undefined },
-      { key: tokenKey(id), seen: token },
-    ];
-    const writes: Write[] = [
-      { key: memberKey(nodeId), value: next },
-      { key: nameKey(claim.name), value: nodeId },
-      { key: podSubnetKey(index), value: nodeId },
-      { key: tokenKey(id), value: withHold(token.value, nodeId, heldUntil) },
-    ];
-    const revision = await store.swap(guards, writes, signal);
+    const place = placeFor(claim, { before: member, token, podSubnetIndex: index, at, heldUntil });
+    const revision = await store.swap(place.guards, place.writes, signal);
     if (revision === undefined) return undefined;
-    record("reserve", nodeId, "ok", { id, name: claim.name, source: claim.source });
-    return { member: { ...next, revision }, heldUntil };
+    record("reserve", claim.nodeId, "ok", { id, name: claim.name, source: claim.source });
+    return { member: { ...place.member, revision }, heldUntil };
   }
 
   /** The node is known: it lost our answer, or goes on after a crash. */
@@ -175,6 +154,8 @@ export function createAdmission({ holdMs }: AdmissionOptions, deps: AdmissionDep
     }
     if (member.token !== token.value.id) {
       if (member.state === "active") return refuse(claim, "the node is a member already");
+      const reason = refusal(token.value, claim, now());
+      if (reason !== undefined) return refuse(claim, reason);
       // With a new token the old attempt is given up; what it held must not stand in the way of the new one.
       await giveBack(store, { nodeId: claim.nodeId, why: "released", at: now() }, signal);
       return undefined;

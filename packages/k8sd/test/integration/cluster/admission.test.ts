@@ -185,6 +185,13 @@ describe("a join that does not finish", () => {
     ]);
   });
 
+  test("a new token that is no good leaves the old attempt as it is", async () => {
+    const [old, bad] = [await token(), await token({ name: "somebody-else" })];
+    await reserve(one, old, "careless");
+    await expect(reserve(one, bad, "careless")).rejects.toThrow("the token is for a node with the name");
+    expect(await usesOf(old)).toEqual({ used: 0, holds: 1 });
+  });
+
   test("a member's join cannot be released", async () => {
     await expect(one.admission.release("id-of-w1", signal())).rejects.toThrow("it is active");
   });
