@@ -37,7 +37,7 @@ export interface ProxyStats {
   readonly backends: readonly { readonly endpoint: string; readonly live: boolean; readonly connections: number }[];
 }
 
-export interface Proxy {
+export interface ApiserverProxy {
   readonly port: number;
   set(endpoints: readonly Endpoint[]): void;
   stats(): ProxyStats;
@@ -46,7 +46,7 @@ export interface Proxy {
 }
 
 /** Listens before anything else is known, so that a taken port is seen at once and the port is ours from then on. */
-export async function startProxy(settings: ProxySettings, log: Logger): Promise<Proxy> {
+export async function startProxy(settings: ProxySettings, log: Logger): Promise<ApiserverProxy> {
   const counts = { accepted: 0, refused: 0, dropped: 0 };
   const waiting = new Set<Socket>();
   const closing = new AbortController();

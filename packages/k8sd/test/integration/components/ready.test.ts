@@ -2,11 +2,13 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createServer as createHttp2Server, createSecureServer, type ServerHttp2Stream } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
-import type { AddressInfo, ListenOptions, Server } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type ListenOptions, type Server } from "node:net";
 import { dirname, join } from "node:path";
+import { setTimeout as sleepFor } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { NodeView } from "../../../src/components/component.ts";
 import { containerd } from "../../../src/components/containerd.ts";
+import { k8sApiserverProxy } from "../../../src/components/k8s-apiserver-proxy.ts";
 import { k8sDatastore } from "../../../src/components/k8s-datastore.ts";
 import { kubeApiserver } from "../../../src/components/kube-apiserver.ts";
 import { kubeControllerManager } from "../../../src/components/kube-controller-manager.ts";
@@ -199,6 +201,37 @@ describe("the datastore is ready when it gives its status to k8sd's certificate"
     const datastore = { engine: "sqlite", endpoints: [], clientPort } as const;
     await k8sDatastore.ready(node.view({ datastore }), signal);
     expect(asked).toEqual(["/etcdserverpb.Maintenance/Status", "/etcdserverpb.Maintenance/Status"]);
+  });
+});
+
+describe("k8s-apiserver-proxy is ready when an API server shows its certificate through it", () => {
+  const ended = { message: expect.stringContaining("cancelled by the test") };
+
+  test("on the port a user moved it to, with no right on the API server", async () => {
+    const { pair } = await withPki(node.view());
+    const server = createHttpsServer(pair("apiserver"));
+    const port = await listen(server);
+    const view = node.view({
+      role: "worker",
+      extraArgs: { "k8s-apiserver-proxy": { "--listen": `127.0.0.1:${port}` } },
+    });
+    await k8sApiserverProxy.ready(view, signal);
+  });
+
+  test("not when the connection ends, nor by a certificate of another authority", async () => {
+    const refusing = await listen(createTcpServer((socket) => socket.destroy()));
+    const { pair } = await withPki(node.view());
+    const foreign = await listen(createHttpsServer(pair("apiserver")));
+    // The same names signed by other authorities.
+    await withPki(node.view());
+    for (const securePort of [refusing, foreign]) {
+      const stop = new AbortController();
+      const waiting = k8sApiserverProxy.ready(node.view({ role: "worker", securePort }), stop.signal);
+      const outcome = Promise.race([waiting.then(() => "ready"), sleepFor(700, "waiting")]);
+      await expect(outcome).resolves.toBe("waiting");
+      stop.abort(new Error("cancelled by the test"));
+      await expect(waiting).rejects.toMatchObject(ended);
+    }
   });
 });
 

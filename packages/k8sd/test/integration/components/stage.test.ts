@@ -112,7 +112,14 @@ describe("the staged tree", () => {
 
   test("without upstream programs holds ours alone", async () => {
     await stageSnap({ out, repository });
-    expect((await readdir(join(out, "bin"))).sort()).toEqual(["k8s", "k8s-datastore", "k8sd", "node", "run-service"]);
+    expect((await readdir(join(out, "bin"))).sort()).toEqual([
+      "k8s",
+      "k8s-apiserver-proxy",
+      "k8s-datastore",
+      "k8sd",
+      "node",
+      "run-service",
+    ]);
   });
 
   test("carries one native library of SQLite", async () => {
