@@ -28,6 +28,7 @@ export interface ExecutionDeps {
 export function createExecution(deps: ExecutionDeps) {
   const { id, plan, journal, log } = deps;
   let stepStartedAt = deps.now();
+  let standing = "";
 
   function emit(index: number, state: OperationEvent["state"], note?: string): void {
     deps.emit({
@@ -81,17 +82,32 @@ export function createExecution(deps: ExecutionDeps) {
     signal.throwIfAborted();
     journal.step(id, index, "started");
     stepStartedAt = deps.now();
+    standing = step.title;
     emit(index, "started");
     await bounded(index, "run", () => executorOf(step).run(step, contextOf(index, signal)));
     journal.step(id, index, "done");
     emit(index, "done");
   }
 
+  /**
+   * Taking back goes on without the journal, on a disk that is full for example: a step whose undo is not recorded is
+   * taken back once more, which does no harm.
+   */
+  function tryToRecord(write: () => void): boolean {
+    try {
+      write();
+      return true;
+    } catch (error) {
+      log.warn({ operation: id, error: errorText(error) }, "Cannot write the journal");
+      return false;
+    }
+  }
+
   async function undoStep(index: number, signal: AbortSignal): Promise<boolean> {
     const step = stepAt(index);
     const undo = executorOf(step).undo;
     stepStartedAt = deps.now();
-    journal.step(id, index, "undoing");
+    tryToRecord(() => journal.step(id, index, "undoing"));
     if (undo !== undefined) emit(index, "undoing");
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -104,7 +120,7 @@ export function createExecution(deps: ExecutionDeps) {
       }
     }
     if (undo !== undefined) emit(index, "undone");
-    journal.step(id, index, "undone");
+    tryToRecord(() => journal.step(id, index, "undone"));
     return true;
   }
 
@@ -134,18 +150,20 @@ export function createExecution(deps: ExecutionDeps) {
 
     /** Takes back every step that was started, last first. Resolves to false when something could not be taken back. */
     async backward(reason: unknown, signal: AbortSignal): Promise<boolean> {
-      journal.undoing(id, errorToJson(reason));
+      tryToRecord(() => journal.undoing(id, errorToJson(reason)));
       const touched = journal.steps(id).filter((entry) => entry.state !== "undone");
       let clean = true;
       for (const entry of touched.toReversed()) {
         clean = (await undoStep(entry.step, signal)) && clean;
       }
-      if (clean) journal.finish(id, "undone", {});
-      return clean;
+      return clean && tryToRecord(() => journal.finish(id, "undone", { error: errorToJson(reason) }));
     },
 
     /** True when the step that makes the change final is done. */
     committed: (): boolean => journal.steps(id).some((entry) => entry.step === plan.commit && entry.state === "done"),
+
+    /** Title of the step that was started last. */
+    standing: (): string => standing,
 
     /** The recorded reason of an undo under way. */
     reason: (): AppError => {

@@ -22,3 +22,26 @@ export function errorFromJson(text: string): AppError {
   };
   return new AppError(kind, message, options);
 }
+
+/** What a step threw, as its caller shall read it: whoever may start operations may know why one failed. */
+export function failureOf(doing: string, error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  return new AppError("internal", `cannot ${doing}`, {
+    cause: error,
+    ...(isDiskFull(error) ? { remedy: "Free disk space." } : {}),
+  });
+}
+
+/** The time is over: what took it is said, the step and what the step itself has to say. */
+export function timeoutError(operation: string, timeoutMs: number, step: string, error: unknown): AppError {
+  const said = error instanceof AppError ? error : undefined;
+  const message = `cannot finish ${operation} within ${timeoutMs / 1000} s, while it was at ${JSON.stringify(step)}`;
+  return new AppError("timeout", message, {
+    remedy: `${said?.remedy === undefined ? "" : `${said.remedy} `}Give it more time with --timeout if it only was slow.`,
+    ...(said === undefined ? {} : { cause: said }),
+  });
+}
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && "code" in error && ["ENOSPC", "EDQUOT", "SQLITE_FULL"].includes(String(error.code));
+}

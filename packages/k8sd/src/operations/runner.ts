@@ -6,7 +6,7 @@ import type { Journal, JournaledOperation } from "../node-db/journal.ts";
 import type { BoundaryHook } from "./boundary.ts";
 import { createEventLog } from "./event-log.ts";
 import { createExecution } from "./execution.ts";
-import { errorFromJson } from "./outcome.ts";
+import { errorFromJson, failureOf, timeoutError } from "./outcome.ts";
 import type { Executor, Executors, Json, OperationKind, Plan, Step } from "./plan.ts";
 
 export interface OperationRun {
@@ -104,8 +104,11 @@ export function createRunner(deps: RunnerDeps): Runner {
         // A daemon that stops leaves the journal as it is: the next start decides by it.
         if (stopping.signal.aborted)
           throw new AppError("unavailable", `cannot finish ${plan.operation}: k8sd is stopping`, { cause: error });
-        if (execution.committed()) throw timeoutOr(error, timeout, plan.operation, timeoutMs);
-        const reason = timeoutOr(error, timeout, plan.operation, timeoutMs);
+        const step = execution.standing();
+        const reason = timeout.aborted
+          ? timeoutError(plan.operation, timeoutMs, step, error)
+          : failureOf(`finish ${plan.operation} at ${JSON.stringify(step)}`, error);
+        if (execution.committed()) throw reason;
         const clean = await execution.backward(
           reason,
           AbortSignal.any([AbortSignal.timeout(undoTimeoutMs), stopping.signal]),
@@ -195,9 +198,27 @@ export function createRunner(deps: RunnerDeps): Runner {
           retryable: true,
         });
       }
+      const [left] = journal.unfinished();
+      if (left !== undefined) {
+        // What it still has to take back could be what the new one makes.
+        launch(left, JSON.parse(left.plan) as Plan<Step>, undoTimeoutMs, "resume");
+        throw new AppError(
+          "conflict",
+          `cannot start ${plan.operation}: an earlier ${left.kind} is not fully taken back`,
+          {
+            remedy:
+              "k8sd is at it again now: try again in a moment, and look at the log of k8sd if that does not help.",
+            retryable: true,
+          },
+        );
+      }
       const id = randomUUID();
       const { requestId, operation: kind } = plan;
-      journal.begin({ id, requestId, kind, plan: JSON.stringify(plan), secret: options.secret });
+      try {
+        journal.begin({ id, requestId, kind, plan: JSON.stringify(plan), secret: options.secret });
+      } catch (error) {
+        throw failureOf(`start ${kind}`, error);
+      }
       return launch({ id, requestId }, plan, options.timeoutMs, "new");
     },
     events: (id) => {
@@ -230,9 +251,4 @@ export function createRunner(deps: RunnerDeps): Runner {
       });
     },
   };
-}
-
-function timeoutOr(error: unknown, timeout: AbortSignal, operation: string, timeoutMs: number): unknown {
-  if (!timeout.aborted) return error;
-  return new AppError("timeout", `cannot finish ${operation} within ${timeoutMs / 1000} s`, { cause: error });
 }
