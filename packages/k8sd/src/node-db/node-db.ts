@@ -17,7 +17,28 @@ export function openNodeDb(file: string): NodeDb {
   db.pragma("foreign_keys = ON");
   db.pragma("busy_timeout = 5000");
   migrate(db, file);
+  if (file !== ":memory:") reserveRoom(db);
   return Object.assign(db, { [Symbol.dispose]: () => void db.close() });
+}
+
+/** Enough for every record of several operations. */
+const reservedBytes = 512 * 1024;
+
+/**
+ * Takes room on the disk now, in the database and in its log, so that the journal can be written when the disk is full:
+ * what was begun must be taken back then. The log is used again from its beginning before it gets longer than this.
+ */
+function reserveRoom(db: Database.Database): void {
+  db.pragma(`wal_autocheckpoint = ${reservedBytes / 4096 / 2}`);
+  try {
+    db.exec("CREATE TABLE IF NOT EXISTS reserve (filler BLOB)");
+    db.prepare("INSERT INTO reserve VALUES (zeroblob(?))").run(reservedBytes);
+    db.exec("DROP TABLE reserve");
+    db.pragma("wal_checkpoint(RESTART)");
+  } catch (error) {
+    // A daemon that starts on a full disk can do nothing but say so later.
+    if (!(error instanceof Database.SqliteError && error.code === "SQLITE_FULL")) throw error;
+  }
 }
 
 function migrate(db: Database.Database, file: string): void {
