@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError } from "../lib/app-error.ts";
+import { AppError, errorText } from "../lib/app-error.ts";
 import { createExclusive } from "../lib/exclusive.ts";
 import { readTextOrEmpty } from "../lib/read-file.ts";
 import { withDeadline } from "../lib/wait.ts";
@@ -99,7 +99,12 @@ export function createSystemd(options: SystemdOptions, deps: SystemdDeps): Servi
       throw new AppError(
         error instanceof AppError ? error.kind : "internal",
         `cannot ${verb} ${name}: ${reason ?? `systemd says ${state}`}${output === "" ? "" : `; its last output:\n${output}`}`,
-        { cause: error, retryable: true, remedy: `Run 'journalctl -u ${unitName(name)}' to see its whole output.` },
+        // What systemctl printed says less, in more words.
+        {
+          details: { systemctl: errorText(error) },
+          retryable: true,
+          remedy: `Run 'journalctl -u ${unitName(name)}' to see its whole output.`,
+        },
       );
     }
   }
@@ -120,7 +125,9 @@ export function createSystemd(options: SystemdOptions, deps: SystemdDeps): Servi
   }
 
   async function readLogs(name: string, lines: number, signal: AbortSignal): Promise<readonly string[]> {
-    const args = ["-u", unitName(checkedServiceName(name)), "-n", String(lines), "-o", "cat", "--no-pager", "--quiet"];
+    // By this field and not with -u: what systemd itself says about the unit is in its status already.
+    const unit = `_SYSTEMD_UNIT=${unitName(checkedServiceName(name))}`;
+    const args = [unit, "-n", String(lines), "-o", "cat", "--no-pager", "--quiet"];
     try {
       const { stdout } = await deps.run(["journalctl", ...args], { signal, timeoutMs: askMs });
       return stdout === "" ? [] : stdout.split("\n");
