@@ -148,6 +148,7 @@ export function conflictsError(what: string, conflicts: readonly Conflict[]): Ap
   return new AppError("conflict", `cannot ${what}: ${conflicts.map(({ message }) => message).join("; ")}`, {
     remedy: remedies.join(" "),
     details: { conflicts },
-    ...(fields[0] === undefined ? {} : { field: fields[0] }),
+    // More than one is at fault: each conflict has its own.
+    ...(fields.length === 1 && fields[0] !== undefined ? { field: fields[0] } : {}),
   });
 }

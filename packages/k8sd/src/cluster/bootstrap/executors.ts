@@ -73,11 +73,11 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
       input.kubernetes ? host.preflight.emptyDirectories([paths.containerd.stateDir], signal) : [],
       host.preflight.programs([paths.runService, ...programs], signal),
       host.preflight.system({ freeDisk: [{ path: paths.snapCommon, bytes: neededDiskBytes }] }, signal),
+      existing([...nodeFiles(input, components).map((file) => file.path), ...Object.values(paths.kubeconfig)]).then(
+        foreignFiles,
+      ),
     ]);
     if (conflicts.flat().length > 0) throw conflictsError("bootstrap this node", conflicts.flat());
-    const wanted = [...nodeFiles(input, components).map((file) => file.path), ...Object.values(paths.kubeconfig)];
-    const foreign = await existing(wanted);
-    if (foreign.length > 0) throw foreignFiles(foreign);
   }
 
   return {

@@ -1,6 +1,7 @@
 import { access, mkdir, rm, rmdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { AppError } from "../../lib/app-error.ts";
+import type { Conflict } from "../../host/host.ts";
+import { conflictsError } from "../../host/preflight.ts";
 import { ensureDirectory, type WantedFile, writeFileAtomic } from "../../lib/write-file.ts";
 import type { StepContext } from "../../operations/plan.ts";
 
@@ -45,7 +46,7 @@ export async function createFiles(
 ): Promise<void> {
   const foreign: string[] = [];
   for (const file of files) if (await exists(file.path)) foreign.push(file.path);
-  if (foreign.length > 0) throw foreignFiles(foreign);
+  if (foreign.length > 0) throw conflictsError("bootstrap this node", foreignFiles(foreign));
   const paths = [...files.map((file) => file.path), ...later];
   remember(context, { files: paths, directories: await missingDirectories(paths.map(dirname)) });
   for (const [index, file] of files.entries()) {
@@ -55,13 +56,17 @@ export async function createFiles(
   }
 }
 
-export function foreignFiles(paths: readonly string[]): AppError {
-  const shown = paths.slice(0, 5).join(", ");
-  const more = paths.length > 5 ? ` and ${paths.length - 5} more` : "";
-  return new AppError("conflict", `cannot write ${shown}${more}: the file exists and is not of this cluster`, {
-    remedy:
-      "Move these files away or delete them if nothing needs them; k8s never deletes files that it did not create.",
-  });
+/** Empty, or one conflict that names them. */
+export function foreignFiles(paths: readonly string[]): readonly Conflict[] {
+  if (paths.length === 0) return [];
+  const shown = paths.slice(0, 5).join(", ") + (paths.length > 5 ? ` and ${paths.length - 5} more` : "");
+  return [
+    {
+      message: `files of somebody else are in the way: ${shown}`,
+      remedy:
+        "Move these files away or delete them if nothing needs them; k8s never deletes files that it did not create.",
+    },
+  ];
 }
 
 /** Removes the files that `createFiles` recorded, and the directories made for them unless somebody else uses them now. */
