@@ -238,7 +238,11 @@ export function createRunner(deps: RunnerDeps): Runner {
           { operation: operation.id, kind: operation.kind, state: operation.state },
           "Settling an interrupted operation",
         );
-        const run = launch(operation, JSON.parse(operation.plan) as Plan<Step>, undoTimeoutMs, "resume");
+        // A caller may have come before: what it began, or made us take back, is under way already.
+        const run =
+          live?.run.id === operation.id
+            ? live.run
+            : launch(operation, JSON.parse(operation.plan) as Plan<Step>, undoTimeoutMs, "resume");
         await run.result.catch(() => {
           // Logged by launch: an interrupted operation that was taken back is the expected outcome here.
         });

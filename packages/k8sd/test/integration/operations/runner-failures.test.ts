@@ -1,0 +1,121 @@
+import { randomUUID } from "node:crypto";
+import pino from "pino";
+import { describe, expect, test, vi } from "vitest";
+import { AppError } from "../../../src/lib/app-error.ts";
+import { sleep } from "../../../src/lib/wait.ts";
+import { createJournal, type Journal } from "../../../src/node-db/journal.ts";
+import { openNodeDb } from "../../../src/node-db/node-db.ts";
+import type { Executor, Plan } from "../../../src/operations/plan.ts";
+import { createRunner } from "../../../src/operations/runner.ts";
+
+interface Put {
+  readonly kind: "put";
+  readonly title: string;
+  readonly args: string;
+}
+
+const planOf = (): Plan<Put> => ({
+  operation: "bootstrap",
+  requestId: randomUUID(),
+  input: null,
+  steps: ["a", "b"].map((key) => ({ kind: "put", title: `Put ${key}`, args: key })),
+  commit: 1,
+  result: { ok: true },
+});
+
+/** A runner whose journal cannot be written while the disk is full. */
+function start(run: Executor<Put>["run"]) {
+  const world = new Set<string>();
+  const disk = { full: false };
+  const db = openNodeDb(":memory:");
+  const journal = createJournal(db, Date.now);
+  const write =
+    <A extends unknown[]>(call: (...args: A) => void) =>
+    (...args: A): void => {
+      if (disk.full) throw Object.assign(new Error("database or disk is full"), { code: "SQLITE_FULL" });
+      call(...args);
+    };
+  const limited: Journal = {
+    ...journal,
+    begin: write(journal.begin),
+    step: write(journal.step),
+    undoing: write(journal.undoing),
+    finish: write(journal.finish),
+  };
+  const runner = createRunner({ journal: limited, log: pino({ level: "silent" }), now: Date.now });
+  runner.register<Put>("bootstrap", {
+    put: {
+      run: async (step, context) => {
+        world.add(step.args);
+        await run(step, context);
+      },
+      undo: async (step) => void world.delete(step.args),
+    },
+  });
+  return { runner, world, disk, [Symbol.dispose]: () => db.close() };
+}
+
+const failureOf = (result: Promise<unknown>): Promise<unknown> => result.catch((error: unknown) => error);
+
+describe("an operation that fails", () => {
+  test("says at which step, why, and what to do about a full disk", async () => {
+    using it = start(() => Promise.reject(Object.assign(new Error("no space left"), { code: "ENOSPC" })));
+    const error = await failureOf(it.runner.start(planOf(), { timeoutMs: 5_000 }).result);
+    expect(error).toMatchObject({
+      message: 'cannot finish bootstrap at "Put a"',
+      cause: { message: "no space left" },
+      remedy: "Free disk space.",
+    });
+  });
+
+  test("says what it was at when its time was over, with the step's own reason", async () => {
+    using it = start(async (_step, { signal }) => {
+      await sleep(60_000, signal).catch(() => {
+        throw new AppError("unavailable", "the engine is not ready", { remedy: "Look at its log." });
+      });
+    });
+    const error = await failureOf(it.runner.start(planOf(), { timeoutMs: 50 }).result);
+    expect(error).toMatchObject({
+      kind: "timeout",
+      message: 'cannot finish bootstrap within 0.05 s, while it was at "Put a"',
+      cause: { message: "the engine is not ready" },
+      remedy: expect.stringMatching(/^Look at its log\. .*--timeout/),
+    });
+  });
+
+  test("is taken back when the journal cannot be written, and is out of the way before the next one begins", async () => {
+    let broken = true;
+    using it = start(async (step) => {
+      if (step.args === "b" && broken) it.disk.full = true;
+    });
+    const first = it.runner.start(planOf(), { timeoutMs: 5_000 });
+    expect(await failureOf(first.result)).toMatchObject({ cause: { message: "database or disk is full" } });
+    expect([...it.world]).toEqual([]);
+    broken = false;
+    it.disk.full = false;
+    expect(() => it.runner.start(planOf(), { timeoutMs: 5_000 })).toThrow(
+      "an earlier bootstrap is not fully taken back",
+    );
+    await vi.waitFor(() => expect(it.runner.list().map(({ state }) => state)).toEqual(["undone"]));
+    await it.runner.start(planOf(), { timeoutMs: 5_000 }).result;
+    expect([...it.world]).toEqual(["a", "b"]);
+  });
+
+  test("is not taken back by a recovery that finds it under way", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    using it = start(() => promise);
+    const run = it.runner.start(planOf(), { timeoutMs: 5_000 });
+    const recovered = it.runner.recover();
+    resolve();
+    await recovered;
+    expect(await run.result).toEqual({ ok: true });
+    expect([...it.world]).toEqual(["a", "b"]);
+  });
+
+  test("does not begin when the journal cannot be written", () => {
+    using it = start(() => Promise.resolve());
+    it.disk.full = true;
+    expect(() => it.runner.start(planOf(), { timeoutMs: 5_000 })).toThrow("cannot start bootstrap");
+    expect([...it.world]).toEqual([]);
+  });
+});
