@@ -207,6 +207,8 @@ export function createEtcdMembers(options: EtcdMembersOptions): EtcdMembers {
       if (refusal === "too-many-learners") throw new Waiting("another member is joining");
       // Added by an attempt whose answer was lost, or by another caller for the same node: the next look finds it.
       if (refusal === "peer-exists") throw new Waiting("the member is being added");
+      // etcd makes a member's number from its URLs and the second: within the second of a removal it is a removed one's.
+      if (refusal === "not-found") throw new Waiting("the membership that was there before is being forgotten");
       throw error;
     }
   }

@@ -98,6 +98,37 @@ describe.skipIf(etcdProgram === undefined)("joining", () => {
     expect((await list()).members).toHaveLength(2);
   });
 
+  test("a member that was removed is added again at once, as a new one", async () => {
+    const n2 = await cluster.member("n2");
+    const ask = () =>
+      cluster.members.addLearner({ name: "n2", peerUrls: [n2.peerUrl], fresh: true, ...cluster.call() });
+    const ids = new Set<bigint>();
+    // Within one second etcd would give the same number again, and refuses it.
+    for (let round = 0; round < 2; round += 1) {
+      const { id } = await ask();
+      ids.add(id);
+      await expect(cluster.members.remove({ id }, cluster.call())).resolves.toBe("removed");
+    }
+    ids.add((await ask()).id);
+    expect(ids.size).toBe(3);
+  });
+
+  test("a member keeps its number when its address changes", async () => {
+    const [old, now] = [await cluster.member("old"), await cluster.member("now")];
+    const { id } = await cluster.members.addLearner({
+      name: "n2",
+      peerUrls: [old.peerUrl],
+      fresh: true,
+      ...cluster.call(),
+    });
+    await cluster.members.setPeerUrls(id, [now.peerUrl], cluster.call());
+    await cluster.members.setPeerUrls(id, [now.peerUrl], cluster.call());
+    expect((await list()).members.find((member) => member.id === id)?.peerUrls).toEqual([now.peerUrl]);
+    await expect(cluster.members.setPeerUrls(7n, [old.peerUrl], cluster.call())).rejects.toMatchObject({
+      kind: "not-found",
+    });
+  });
+
   test("an address at which another member runs is refused at once", async () => {
     const n1 = await cluster.member("n1");
     await expect(
