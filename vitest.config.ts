@@ -17,7 +17,12 @@ export default defineConfig({
         ...shared,
         test: {
           name: "scenario",
-          include: ["test/scenarios/**/*.test.ts", "test/hosts/**/*.test.ts", "test/kubernetes/**/*.test.ts"],
+          include: [
+            "test/hosts/**/*.test.ts",
+            "test/kubernetes/**/*.test.ts",
+            "test/datastore/**/*.test.ts",
+            "test/scenarios/**/*.test.ts",
+          ],
           testTimeout: 600_000,
           hookTimeout: 600_000,
           fileParallelism: false,
