@@ -41,7 +41,9 @@ export async function stage(options: StageOptions): Promise<Staged> {
     usrLayers: [layer, ...(components === undefined ? [] : [components.usr])],
     images: imagesOf(components),
   };
-  return { ...staged, env: { [variable]: JSON.stringify(staged) } };
+  // Tests of the datastore compare with the real one.
+  const etcd = options.kubernetes ? { K8SD_TEST_ETCD: join(snap, "bin") } : {};
+  return { ...staged, env: { ...etcd, [variable]: JSON.stringify(staged) } };
 }
 
 /** What the runner of the tests staged, or a stage of its own for a test that is started by hand. */
