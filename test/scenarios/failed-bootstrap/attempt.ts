@@ -21,7 +21,6 @@ export async function failedBootstrap(host: Host, config?: string, timeout = "12
     config === undefined ? {} : { stdin: config },
   );
   const seconds = (Date.now() - began) / 1_000;
-  if (process.env.K8SD_SHOW !== undefined) console.log(`${seconds} s\n${stderr}`);
   expect(stdout).toBe("");
   expect(exitCode).toBe(1);
   expect(stderr).toContain("Error: Failed to bootstrap the cluster.");
