@@ -199,7 +199,7 @@ describe("the built-in network", () => {
           bridge: "cni0",
           isGateway: true,
           hairpinMode: true,
-          ipMasq: true,
+          ipMasq: false,
           ipam: { type: "host-local", dataDir: "/var/lib/cni/networks", ranges, routes },
         },
         { type: "portmap", capabilities: { portMappings: true }, snat: true },
