@@ -6,6 +6,7 @@ import * as cluster from "./cluster.ts";
 import * as config from "./cluster-config.ts";
 import { serverStatus } from "./core.ts";
 import * as joinTokens from "./join-tokens.ts";
+import * as members from "./members.ts";
 import { localNodeStatus, nodeStatus } from "./node.ts";
 import * as operation from "./operation.ts";
 import * as snap from "./snap.ts";
@@ -190,6 +191,20 @@ export const endpoints = {
   }),
   revokeJoinToken: endpoint("DELETE", "/1.0/k8sd/cluster/tokens/{id}", {
     access: "trusted-control-plane",
+    response: empty,
+  }),
+
+  listMembers: endpoint("GET", "/1.0/k8sd/members", { access: "trusted", response: members.listMembersResponse }),
+  /** The secret of a join token is in the body. */
+  reserveMember: endpoint("POST", "/1.0/k8sd/members/reserve", {
+    access: "anyone",
+    request: members.reserveRequest,
+    response: members.reserveResponse,
+  }),
+  /** For whoever proves the key of a node that has a place. */
+  advanceMember: endpoint("POST", "/1.0/k8sd/members/advance", {
+    access: "anyone",
+    request: members.advanceRequest,
     response: empty,
   }),
 

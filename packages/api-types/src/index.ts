@@ -12,6 +12,7 @@ export * from "./feature.ts";
 export { type Fitted, fit, nearest, takesNull, type UnknownKey, withoutWrappers } from "./fit.ts";
 export * from "./join-config.ts";
 export * from "./join-tokens.ts";
+export * from "./members.ts";
 export * from "./node.ts";
 export * from "./operation.ts";
 export * from "./snap.ts";

@@ -4,6 +4,7 @@ import { bootstrapCommand } from "./commands/bootstrap.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
 import { getJoinTokenCommand } from "./commands/get-join-token.ts";
+import { joinClusterCommand } from "./commands/join-cluster.ts";
 import { kubectlCommand } from "./commands/kubectl.ts";
 import { localNodeStatusCommand } from "./commands/local-node-status.ts";
 import { revokeTokenCommand } from "./commands/revoke-token.ts";
@@ -50,6 +51,7 @@ function createProgram(deps: CliDeps): Command {
   program.addCommand(kubectlCommand(deps));
   program.commandsGroup("Clustering:");
   program.addCommand(bootstrapCommand(deps));
+  program.addCommand(joinClusterCommand(deps));
   program.addCommand(getJoinTokenCommand(deps));
   program.addCommand(tokensCommand(deps));
   program.addCommand(revokeTokenCommand(deps));

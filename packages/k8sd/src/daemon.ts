@@ -1,8 +1,13 @@
 import type { Logger } from "pino";
-import { createBootstrapExecutors } from "./cluster/bootstrap/executors.ts";
+import { type BootstrapDeps, createBootstrapExecutors } from "./cluster/bootstrap/executors.ts";
 import type { BootstrapInput, BootstrapStep } from "./cluster/bootstrap/plan.ts";
 import { createCluster } from "./cluster/cluster.ts";
 import { connectDatastore } from "./cluster/connections.ts";
+import { createJoinExecutors } from "./cluster/join/executors.ts";
+import { linkOf } from "./cluster/join/link.ts";
+import type { JoinStep } from "./cluster/join/plan.ts";
+import { loadNodeKey } from "./cluster/node-key.ts";
+import { createRoster } from "./cluster/roster.ts";
 import { loadSeal, type Seal } from "./cluster/seal.ts";
 import { inspectMachine } from "./components/machine.ts";
 import { createHost } from "./host/create-host.ts";
@@ -44,11 +49,10 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     ...(options.faultDirectory === undefined ? {} : { boundary: createFaultPoints(options.faultDirectory) }),
   });
 
-  let sealing: Promise<Seal> | undefined;
-  const seal = (): Promise<Seal> => {
-    sealing ??= loadSeal(paths.sealKey);
-    return sealing;
-  };
+  const nodeKey = await loadNodeKey(paths.nodeKey);
+  const roster = createRoster(nodeKey.fingerprint);
+  // Read each time: a join brings the cluster's own.
+  const seal = (): Promise<Seal> => loadSeal(paths.sealKey);
 
   const databaseStatus = (): DatabaseStatus => {
     if (!started) return "Database is still starting";
@@ -64,6 +68,9 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
       journal,
       seal,
       audit: createAudit(db, now),
+      nodeKey,
+      roster,
+      log: log.child({ module: "cluster" }),
       now,
       connections: () => member.connections(),
     },
@@ -77,7 +84,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
       return { name: view?.name ?? host.hostname, address: view?.k8sdAddress ?? "" };
     },
     isWorker: () => identity.read()?.view.view.role === "worker",
-    trustedFingerprints: () => member.trusted(),
+    trustedKeys: roster.keys,
   };
   const closing = new AbortController();
   const http = createHttpApp(
@@ -85,20 +92,26 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     { rows: routes, unimplemented, domain, log: log.child({ module: "http" }), closing: closing.signal, now },
   );
   const member = stack.use(
-    createMember({ drainTimeoutMs: options.drainTimeoutMs }, { host, log, handler: http.listener("tls") }),
+    createMember(
+      { drainTimeoutMs: options.drainTimeoutMs },
+      { host, log, handler: http.listener("tls"), nodeKey, roster, now },
+    ),
   );
-  runner.register<BootstrapStep>(
-    "bootstrap",
-    createBootstrapExecutors({
-      host,
-      log: log.child({ module: "bootstrap" }),
-      now,
-      identity,
-      seal,
-      connect: connectDatastore,
-      listener: member,
-      joined: () => runMember(),
-    }),
+  const setUp: BootstrapDeps = {
+    host,
+    log: log.child({ module: "set-up" }),
+    now,
+    identity,
+    seal,
+    nodeKey,
+    connect: connectDatastore,
+    listener: member,
+    joined: () => runMember(),
+  };
+  runner.register<BootstrapStep>("bootstrap", createBootstrapExecutors(setUp));
+  runner.register<JoinStep>(
+    "join",
+    createJoinExecutors({ ...setUp, link: (input) => linkOf(input, { nodeKey, now }) }),
   );
   function runMember(): void {
     const self = identity.read();

@@ -1,15 +1,19 @@
-import { readFile } from "node:fs/promises";
+import { access, readFile } from "node:fs/promises";
 import type { RequestListener } from "node:http";
 import type { Logger } from "pino";
 import { type BootstrapInput, serviceStages } from "./cluster/bootstrap/plan.ts";
 import { type Connections, createConnections } from "./cluster/connections.ts";
+import type { NodeKey } from "./cluster/node-key.ts";
+import type { Roster } from "./cluster/roster.ts";
 import { splitHostPort } from "./components/address.ts";
 import type { Host } from "./host/host.ts";
 import { listenTls, type TlsListener } from "./http/listeners.ts";
 import { AppError } from "./lib/app-error.ts";
-import { fingerprint } from "./pki/expiry.ts";
 import { type Reconciler, runReconciler } from "./reconcile/loop.ts";
+import { createMasquerade } from "./reconcile/masquerade.ts";
+import { createLedgerFollower, createMembersPoll } from "./reconcile/members.ts";
 import { createNodeLabels } from "./reconcile/node-labels.ts";
+import { createRoutes } from "./reconcile/routes.ts";
 import { createServicesReconciler } from "./reconcile/services.ts";
 
 export interface MemberOptions {
@@ -20,6 +24,9 @@ export interface MemberDeps {
   readonly host: Host;
   readonly log: Logger;
   readonly handler: RequestListener;
+  readonly nodeKey: NodeKey;
+  readonly roster: Roster;
+  readonly now: () => number;
 }
 
 const listenerPeriodMs = 60_000;
@@ -38,14 +45,11 @@ export interface Member extends AsyncDisposable {
   /** Starts everything; idempotent. */
   run(input: BootstrapInput): void;
   connections(): Connections;
-  /** Certificates that callers of the listener are trusted by. */
-  trusted(): ReadonlySet<string>;
 }
 
 export function createMember(options: MemberOptions, deps: MemberDeps): Member {
-  const { host, log } = deps;
+  const { host, log, roster } = deps;
   let listener: TlsListener | undefined;
-  let trusted: ReadonlySet<string> = new Set();
   let running:
     | { readonly stop: AbortController; readonly ended: Promise<unknown>; readonly connections: Connections }
     | undefined;
@@ -53,7 +57,6 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
   async function close(): Promise<void> {
     const open = listener;
     listener = undefined;
-    trusted = new Set();
     await open?.close(options.drainTimeoutMs);
   }
 
@@ -61,13 +64,16 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
     if (listener !== undefined) return;
     const target = splitHostPort(address);
     if (target === undefined) throw new AppError("internal", `cannot listen on ${address}: it is not ip:port`);
-    const [cert, key, server] = await Promise.all([
-      readFile(host.paths.clusterCert, "utf8"),
-      readFile(host.paths.clusterKey, "utf8"),
-      readFile(host.paths.serverCert, "utf8"),
-    ]);
-    listener = await listenTls({ ...target, cert, key }, deps.handler);
-    trusted = new Set([fingerprint(server)]);
+    const { clusterCert, clusterKey, serverCert, serverKey } = host.paths;
+    // Only control planes hold what tokens pin; a worker is known by its own key.
+    const hasCluster = await access(clusterKey).then(
+      () => true,
+      () => false,
+    );
+    const [cert, key] = await Promise.all(
+      (hasCluster ? [clusterCert, clusterKey] : [serverCert, serverKey]).map((path) => readFile(path, "utf8")),
+    );
+    listener = await listenTls({ ...target, cert: cert ?? "", key: key ?? "" }, deps.handler);
     log.info({ address }, "Listening");
   }
 
@@ -80,6 +86,20 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
     },
   });
 
+  const controlPlaneReconcilers = (input: BootstrapInput, connections: Connections): readonly Reconciler[] => [
+    createLedgerFollower(input.config, { roster, datastore: connections.datastore }),
+    ...(input.kubernetes ? [createNodeLabels(input.view, { kube: connections.kube, members: roster.members })] : []),
+  ];
+
+  const workerReconcilers = (input: BootstrapInput): readonly Reconciler[] => [
+    createMembersPoll(input, { roster, nodeKey: deps.nodeKey, now: deps.now }),
+  ];
+
+  const networkReconcilers = (input: BootstrapInput): readonly Reconciler[] =>
+    input.view.network.nodePodCidrs.length === 0
+      ? []
+      : [createRoutes(input.nodeId, { run: host.run, members: roster.members }), createMasquerade(input.view, host)];
+
   return {
     open,
     close,
@@ -91,7 +111,8 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       const reconcilers = [
         keepOpen(input.view.k8sdAddress),
         createServicesReconciler(names, { services: host.services, log }),
-        ...(input.kubernetes ? [createNodeLabels(input.view, { kube: connections.kube })] : []),
+        ...(input.view.role === "worker" ? workerReconcilers(input) : controlPlaneReconcilers(input, connections)),
+        ...(input.kubernetes ? networkReconcilers(input) : []),
       ];
       const ended = Promise.all(
         reconcilers.map((reconciler) => runReconciler(reconciler, log.child({ module: "reconcile" }), stop.signal)),
@@ -102,7 +123,6 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       if (running !== undefined) return running.connections;
       throw new AppError("unavailable", "cannot reach the cluster: the node has not finished its start");
     },
-    trusted: () => trusted,
     [Symbol.asyncDispose]: async () => {
       running?.stop.abort();
       await running?.ended;

@@ -20,8 +20,6 @@ interface Options {
 
 /** So that the daemon, which has the timeout itself, is the one to report that it passed. */
 const grace = 30 * second;
-/** What the daemon accepts as a body, and far above any real configuration. */
-const maxFileBytes = 4 * 1024 * 1024;
 
 export function bootstrapCommand(deps: CliDeps): Command {
   const command = subcommand("bootstrap", "Bootstrap a new Kubernetes cluster", deps)
@@ -77,7 +75,10 @@ async function readConfig(options: Options, deps: CliDeps): Promise<BootstrapCon
   if (options.file) {
     const quoted = JSON.stringify(options.file);
     try {
-      const { parseBootstrapFile } = await import("../bootstrap-file.ts");
+      const [{ parseBootstrapFile }, { readText }] = await Promise.all([
+        import("../bootstrap-file.ts"),
+        import("../read-text.ts"),
+      ]);
       return parseBootstrapFile(await readText(options.file, deps));
     } catch (error) {
       throw failed(`Failed to read bootstrap configuration from ${quoted}.`, error);
@@ -88,19 +89,6 @@ async function readConfig(options: Options, deps: CliDeps): Promise<BootstrapCon
   return askForConfig(deps.stdin(), deps.printError).catch((error: unknown) => {
     throw failed("Failed to read the answers.", error);
   });
-}
-
-async function readText(path: string, deps: CliDeps): Promise<string> {
-  const { createReadStream } = await import("node:fs");
-  const input = path === "-" ? deps.stdin() : createReadStream(path);
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of input) {
-    chunks.push(Buffer.from(chunk));
-    size += chunk.length;
-    if (size > maxFileBytes) throw new Error(`the configuration is larger than ${maxFileBytes} bytes`);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 async function withBaseDirectory(

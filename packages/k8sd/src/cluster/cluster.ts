@@ -9,6 +9,7 @@ import type {
   NodeStatus,
   OperationStatus,
 } from "@k8sd/api-types";
+import type { Logger } from "pino";
 import type { MachineView } from "../components/component.ts";
 import type { Host } from "../host/host.ts";
 import { parseKubeconfig, renderKubeconfig } from "../kube/kubeconfig.ts";
@@ -26,8 +27,12 @@ import { observeConditions } from "./conditions.ts";
 import { toConfigResponse, toUserFacing } from "./config/user-facing.ts";
 import type { Connections } from "./connections.ts";
 import { featureStatuses } from "./features.ts";
+import { createJoin } from "./join/join.ts";
+import { createMembers } from "./join/members.ts";
 import { createLedger } from "./ledger.ts";
+import type { NodeKey } from "./node-key.ts";
 import { createRecords } from "./records.ts";
+import type { Roster } from "./roster.ts";
 import type { Seal } from "./seal.ts";
 import { createTokenService } from "./tokens-service.ts";
 
@@ -46,6 +51,9 @@ export interface ClusterDeps {
   /** Connections of the member that this node is. */
   readonly connections: () => Connections;
   readonly audit: Audit;
+  readonly nodeKey: NodeKey;
+  readonly roster: Pick<Roster, "members">;
+  readonly log: Logger;
   readonly now: () => number;
 }
 
@@ -96,14 +104,39 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     now: deps.now,
   });
 
+  const members = createMembers({
+    paths: host.paths,
+    connections: deps.connections,
+    tokens: joinTokens,
+    seal: deps.seal,
+    kube: () => (member().view.kubernetes ? deps.connections().kube() : undefined),
+    now: deps.now,
+  });
+  const join = createJoin({
+    ...deps,
+    kubernetes: options.kubernetes,
+    versions: {},
+    memberName: () => identity.read()?.view.view.name,
+  });
+
   function memberStatus({ view: { view } }: Member): NodeStatus {
     return {
       name: view.name,
-      address: view.k8sdAddress,
+      address: view.role === "worker" ? (view.addresses[0] ?? "") : view.k8sdAddress,
       "cluster-role": view.role,
       // The embedded datastore has one voter, and an external one is nobody's member.
       ...(view.datastore.engine === "external" ? {} : { "datastore-role": "voter" as const }),
     };
+  }
+
+  /** The control planes, as far as they are known; before the first look that is this node alone. */
+  function memberStatuses(self: Member): NodeStatus[] {
+    const own = memberStatus(self);
+    const others = deps.roster
+      .members()
+      .filter(({ id, role, state }) => id !== self.id && role === "control-plane" && state === "active")
+      .map(({ name, k8sdAddress }) => ({ ...own, name, address: k8sdAddress }));
+    return [own, ...others].sort((a, b) => ((a.name ?? "") < (b.name ?? "") ? -1 : 1));
   }
 
   function settle(run: OperationRun): { id: string; events: OperationRun["events"]; result: Promise<NodeStatus> } {
@@ -124,6 +157,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
         host,
         machine: deps.machine,
         kubernetes: options.kubernetes,
+        nodeId: deps.nodeKey.id,
         now: deps.now(),
       });
       const asked = order.timeoutMs === 0 ? bootstrapCeilingMs : order.timeoutMs;
@@ -152,7 +186,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
       const { datastore } = input.view;
       return {
         ...(conditions.every((condition) => condition.ok) ? { ready: true as const } : {}),
-        members: [memberStatus(self)],
+        members: memberStatuses(self),
         config: toUserFacing(input.config),
         datastore: {
           type: datastore.engine,
@@ -211,6 +245,8 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
       check: async (...args: Parameters<AuthTokens["check"]>) => (await tokens()).check(...args),
     },
 
+    join,
+    members,
     joinTokens,
 
     operations: {

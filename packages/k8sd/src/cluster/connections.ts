@@ -4,6 +4,7 @@ import type { NodeView } from "../components/component.ts";
 import { createEtcdClient } from "../datastore/client.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import { createKubeClient, type KubeClient } from "../kube/kube-client.ts";
+import { AppError } from "../lib/app-error.ts";
 
 /** Connections of this node to its cluster, made when they are first needed and closed together. */
 export interface Connections extends AsyncDisposable {
@@ -14,6 +15,7 @@ export interface Connections extends AsyncDisposable {
 
 /** k8sd's own connection to the datastore that a node's view names. */
 export async function connectDatastore(view: NodeView): Promise<Datastore> {
+  refuseOnWorker(view, "the datastore");
   const { paths } = view;
   const external = view.datastore.engine === "external";
   const pki = pkiFiles(paths);
@@ -24,6 +26,18 @@ export async function connectDatastore(view: NodeView): Promise<Datastore> {
     read(external ? pki.etcdClient.key : paths.datastoreClientKey),
   ]);
   return createEtcdClient({ endpoints: view.datastore.endpoints, tls: { ca, cert, key } });
+}
+
+async function connectKube(view: NodeView): Promise<KubeClient> {
+  refuseOnWorker(view, "the API server as its administrator");
+  return createKubeClient(await readFile(view.paths.kubeconfig.admin, "utf8"));
+}
+
+function refuseOnWorker({ role }: NodeView, what: string): void {
+  if (role !== "worker") return;
+  throw new AppError("forbidden", `cannot connect to ${what}: this node is a worker`, {
+    remedy: "Ask a control plane.",
+  });
 }
 
 export function createConnections(view: NodeView): Connections {
@@ -42,7 +56,7 @@ export function createConnections(view: NodeView): Connections {
       return datastore;
     },
     kube: () => {
-      kube ??= once(readFile(view.paths.kubeconfig.admin, "utf8").then(createKubeClient), () => {
+      kube ??= once(connectKube(view), () => {
         kube = undefined;
       });
       return kube;

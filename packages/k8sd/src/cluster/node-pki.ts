@@ -10,7 +10,7 @@ import type { SuppliedPki } from "../pki/supplied.ts";
 import type { BootstrapInput } from "./bootstrap/plan.ts";
 import { firstServiceAddress } from "./config/subnets.ts";
 
-/** The certificates of the first node of a cluster, authorities included. */
+/** The certificates of a node; of the first one of a cluster, authorities included. */
 export function completeNodePki(input: BootstrapInput, supplied: SuppliedPki, now: Date): CompletedPki {
   return completePki(supplied, identityOf(input), optionsOf(input, now));
 }
@@ -31,11 +31,11 @@ function identityOf({ view, extraSans }: BootstrapInput): NodeIdentity {
   };
 }
 
-function optionsOf({ view }: BootstrapInput, now: Date): PkiOptions {
+function optionsOf({ view, via }: BootstrapInput, now: Date): PkiOptions {
   return {
     role: view.role,
     datastore: view.datastore.engine === "external" ? "external" : "managed",
-    createAuthorities: true,
+    createAuthorities: via === undefined,
     signingKeysOnDisk: true,
     paths: { pki: view.paths.pki, state: view.paths.state },
     now,

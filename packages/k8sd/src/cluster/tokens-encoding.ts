@@ -40,6 +40,16 @@ export function decodeJoinToken(text: string): JoinTicket {
   return { role, secret, fingerprint, addresses: [...new Set(addresses as string[])] };
 }
 
+/** False also for what is no token. */
+export function isWorkerToken(text: string): boolean {
+  try {
+    return decodeJoinToken(text).role === "worker";
+  } catch {
+    // Whoever uses it says what is wrong with it.
+    return false;
+  }
+}
+
 function contentOf(text: string): Readonly<Record<string, unknown>> {
   if (text === "") throw unreadable("it is empty");
   if (text.length > maxTokenLength) throw unreadable("it is too long");

@@ -1,5 +1,5 @@
 /**
- * What takes every chain and rule of Kubernetes out of a firewall: input of `iptables-restore --noflush`, made from the
+ * What takes every chain and rule of Kubernetes, and of k8sd itself, out of a firewall: input of `iptables-restore --noflush`, made from the
  * output of `iptables-save`. Empty when there is nothing. Other chains and rules are not touched.
  */
 export function withoutKubernetes(saved: string): string {
@@ -7,7 +7,7 @@ export function withoutKubernetes(saved: string): string {
   return tables.map(tableWithoutKubernetes).join("");
 }
 
-const ours = /^KUBE-/;
+const ours = /^(KUBE|K8SD)-/;
 
 function tableWithoutKubernetes(table: string): string {
   const lines = table.split("\n");

@@ -35,6 +35,8 @@ export function createPaths(options: PathsOptions) {
     state,
     controlSocket: join(state, "control.socket"),
     nodeDb: join(state, "node.db"),
+    /** What makes this machine the node it is: made once, kept as long as the state is. */
+    nodeKey: join(state, "node.key"),
     clusterCert: join(state, "cluster.crt"),
     clusterKey: join(state, "cluster.key"),
     /** Identity of this node towards other members. */

@@ -1,8 +1,9 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash, timingSafeEqual, type X509Certificate } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { TLSSocket } from "node:tls";
 import { errorText } from "../lib/app-error.ts";
 import { assertNever } from "../lib/assert-never.ts";
+import { keyFingerprint } from "../pki/keys.ts";
 import type { Caller, Domain } from "./domain.ts";
 import type { AccessRule } from "./endpoint.ts";
 import { HttpError } from "./errors.ts";
@@ -11,16 +12,20 @@ export type Transport = "unix" | "tls";
 
 /**
  * Whether the caller is one of us: on the socket whoever the file's mode lets in; on the network a caller that asked for
- * this node's own address and holds the key of a member's certificate (the handshake proved that). No CA is trusted here.
+ * this node's own address and holds a member's key (the handshake proved that). No CA is trusted here.
  */
 export function isTrusted(incoming: IncomingMessage, transport: Transport, domain: Domain, now: number): boolean {
   if (transport === "unix") return true;
   const own = domain.identity().address;
   if (own === "" || withoutZone(hostOf(incoming)) !== withoutZone(own)) return false;
-  const certificate = incoming.socket instanceof TLSSocket ? incoming.socket.getPeerX509Certificate() : undefined;
+  const certificate = certificateOf(incoming);
   if (certificate === undefined) return false;
   const inTime = certificate.validFromDate.getTime() <= now && now <= certificate.validToDate.getTime();
-  return inTime && domain.trustedFingerprints().has(certificate.fingerprint256.replaceAll(":", "").toLowerCase());
+  return inTime && domain.trustedKeys().has(keyFingerprint(certificate.publicKey));
+}
+
+function certificateOf(incoming: IncomingMessage): X509Certificate | undefined {
+  return incoming.socket instanceof TLSSocket ? incoming.socket.getPeerX509Certificate() : undefined;
 }
 
 /** Refuses callers that may not use the endpoint. Header tokens are asked of callers on the socket too. */
@@ -50,8 +55,10 @@ export async function checkAccess(
 export function callerOf(rule: AccessRule, incoming: IncomingMessage, transport: Transport): Caller {
   const source = transport === "unix" ? "unix" : (incoming.socket.remoteAddress ?? "unknown");
   switch (rule) {
-    case "anyone":
-      return { actor: "anyone", source };
+    case "anyone": {
+      const certificate = certificateOf(incoming);
+      return { actor: "anyone", source, ...(certificate && { key: keyFingerprint(certificate.publicKey) }) };
+    }
     case "trusted":
     case "trusted-control-plane":
       return { actor: transport === "unix" ? "root" : "member", source };

@@ -94,7 +94,7 @@ export function createHttpApp(
     const request = row.request && decode(row.request, await readBody(c.env.incoming), row.strict);
     const streaming = c.env.incoming.headers.accept?.includes(eventStreamType) ?? false;
     const envelopeOf = (run: OperationRun<unknown>) =>
-      run.result.then(success, (error: unknown) => failed(error, ctx.requestId, row.failure).envelope);
+      run.result.then(success, (error: unknown) => failed(error, ctx.requestId, row.failure, request).envelope);
     try {
       if ("start" in row) {
         const run = row.start(ctx, request);
@@ -104,12 +104,12 @@ export function createHttpApp(
       if (streaming && row.follow !== undefined) return stream(row.follow(ctx), envelopeOf);
       return json(success(await row.handle(ctx, request)));
     } catch (error) {
-      return failed(error, ctx.requestId, row.failure).response();
+      return failed(error, ctx.requestId, row.failure, request).response();
     }
   }
 
-  function failed(error: unknown, requestId: string, rule?: FailureRule) {
-    const { status, message, kind, unexpected } = toAnswer(error, requestId, rule);
+  function failed(error: unknown, requestId: string, rule?: FailureRule, request?: unknown) {
+    const { status, message, kind, unexpected } = toAnswer(error, requestId, rule, request);
     if (unexpected) log.error({ err: error, requestId }, "Unexpected error");
     const envelope = failure(status, message);
     const headers = { "X-Content-Type-Options": "nosniff", "X-Error-Kind": kind };

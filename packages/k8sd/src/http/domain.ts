@@ -1,13 +1,18 @@
 import type {
+  AdvanceRequest,
   BootstrapConfig,
   ClusterStatus,
+  Empty,
   GetClusterConfigResponse,
   GetOperationResponse,
   JoinToken,
+  ListMembersResponse,
   LocalNodeStatus,
   NodeStatus,
   OperationEvent,
   OperationStatus,
+  ReserveRequest,
+  ReserveResponse,
 } from "@k8sd/api-types";
 
 /** Texts that clients match on; all but "online" refuse what is not allowed before init. */
@@ -46,6 +51,20 @@ export interface Caller {
   readonly actor: string;
   /** The address it called from; `unix` for the control socket. */
   readonly source: string;
+  /** SHA-256 of the public key (SPKI, DER) that it proved; only where nobody else asks who it is. */
+  readonly key?: string;
+}
+
+export interface JoinOrder {
+  /** Cleaned host name. */
+  readonly name: string;
+  /** As requested; `ip:port` is the domain's to check. */
+  readonly address: string;
+  readonly token: string;
+  /** A YAML or JSON document; "" = all defaults. */
+  readonly config: string;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
 }
 
 export interface JoinTokenOrder {
@@ -70,8 +89,8 @@ export interface Domain {
   identity(): { readonly name: string; readonly address: string };
   /** May throw when it cannot be told. */
   isWorker(): boolean;
-  /** SHA-256 over the DER of each member's certificate, lower-case hex. */
-  trustedFingerprints(): ReadonlySet<string>;
+  /** SHA-256 of each member's public key (SPKI, DER), lower-case hex. */
+  trustedKeys(): ReadonlySet<string>;
   /** SHA-256 of the token that this header must carry; undefined when none is set. Throws when it cannot be read. */
   headerTokenHash(header: "capi-auth-token" | "node-token", signal: AbortSignal): Promise<Uint8Array | undefined>;
 
@@ -79,6 +98,8 @@ export interface Domain {
   localNode(signal: AbortSignal): Promise<LocalNodeStatus>;
   /** The configuration is not validated yet. Throws (or rejects with) AppError; kind "already-initialised" is answered specially. */
   bootstrap(order: BootstrapOrder, options: { readonly requestId: string }): OperationRun<NodeStatus>;
+  /** Kind "already-initialised": the node belongs to a cluster. */
+  join(order: JoinOrder, options: { readonly requestId: string }): OperationRun<Empty>;
   /** `server` "" = this node's API server. Gives the YAML text. */
   kubeconfig(server: string, signal: AbortSignal): Promise<string>;
   clusterConfig(signal: AbortSignal): Promise<GetClusterConfigResponse>;
@@ -90,6 +111,13 @@ export interface Domain {
     /** An unknown token is no error. */
     revoke(token: string, signal: AbortSignal): Promise<void>;
     check(token: string, signal: AbortSignal): Promise<TokenUser | undefined>;
+  };
+
+  readonly members: {
+    list(signal: AbortSignal): Promise<ListMembersResponse>;
+    /** A place for the node that proved this key. */
+    reserve(request: ReserveRequest, caller: Caller, signal: AbortSignal): Promise<ReserveResponse>;
+    advance(request: AdvanceRequest, caller: Caller, signal: AbortSignal): Promise<void>;
   };
 
   readonly joinTokens: {

@@ -21,7 +21,11 @@ export interface ErrorAnswer {
 }
 
 /** How an endpoint whose failures the contract fixes turns them into an answer. */
-export type FailureRule = (error: AppError) => { readonly status: number; readonly message: string };
+export type FailureRule = (
+  error: AppError,
+  /** As it was decoded. */
+  request: unknown,
+) => { readonly status: number; readonly message: string };
 
 const statusByKind: Readonly<Record<ErrorKind, number>> = {
   invalid: 400,
@@ -46,13 +50,13 @@ const kindByStatus: Readonly<Record<number, ErrorKind>> = {
 };
 
 /** The one place where an error becomes an HTTP answer. */
-export function toAnswer(error: unknown, requestId: string, rule?: FailureRule): ErrorAnswer {
+export function toAnswer(error: unknown, requestId: string, rule?: FailureRule, request?: unknown): ErrorAnswer {
   if (error instanceof HttpError) {
     const kind = kindByStatus[error.status] ?? "internal";
     return { status: error.status, message: error.message, kind, unexpected: false };
   }
   if (error instanceof AppError) {
-    const { status, message } = rule?.(error) ?? { status: statusByKind[error.kind], message: textOf(error) };
+    const { status, message } = rule?.(error, request) ?? { status: statusByKind[error.kind], message: textOf(error) };
     return { status, message, kind: error.kind, unexpected: false };
   }
   const message = `${STATUS_CODES[500]}: see the log of k8sd for request ${requestId}`;

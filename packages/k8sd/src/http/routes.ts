@@ -6,6 +6,7 @@ import { cluster } from "./handlers/cluster.ts";
 import { clusterConfig } from "./handlers/cluster-config.ts";
 import { core } from "./handlers/core.ts";
 import { joinTokens } from "./handlers/join-tokens.ts";
+import { members } from "./handlers/members.ts";
 import { node } from "./handlers/node.ts";
 import { operations } from "./handlers/operations.ts";
 
@@ -18,6 +19,7 @@ export const routes: readonly Endpoint[] = [
   ...authTokens,
   ...capi,
   ...joinTokens,
+  ...members,
   ...operations,
 ];
 

@@ -8,7 +8,7 @@ export interface Step {
   readonly args: Json;
 }
 
-export type OperationKind = "bootstrap";
+export type OperationKind = "bootstrap" | "join";
 
 /** A change as a list of steps that can be finished or taken back at any point, also by a process that starts later. */
 export interface Plan<S extends Step> {

@@ -1,4 +1,12 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from "node:crypto";
 import { AppError } from "../lib/app-error.ts";
 import { type Asn1, asn1Null, oid, sequence } from "./asn1.ts";
 
@@ -61,6 +69,11 @@ export function publicKeyOf(privateKey: KeyObject): KeyObject {
 /** SubjectPublicKeyInfo in DER. */
 export function spkiOf(key: KeyObject): Buffer {
   return (key.type === "private" ? publicKeyOf(key) : key).export({ type: "spki", format: "der" });
+}
+
+/** SHA-256 of SubjectPublicKeyInfo in lower case hex: how a key is called by those who hold only its public half. */
+export function keyFingerprint(key: KeyObject): string {
+  return createHash("sha256").update(spkiOf(key)).digest("hex");
 }
 
 interface SignatureAlgorithm {

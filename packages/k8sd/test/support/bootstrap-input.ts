@@ -32,6 +32,7 @@ export function aBootstrapInput(options: { readonly kubernetes: boolean }): Boot
         resolvConf: undefined,
       },
       kubernetes: options.kubernetes,
+      nodeId: "9c2d3a6e-8f14-8b5a-9d3e-0c1f2a3b4c5d",
       now: Date.now(),
     },
   ).input;

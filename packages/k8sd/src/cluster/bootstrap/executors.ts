@@ -5,6 +5,7 @@ import { splitHostPort } from "../../components/address.ts";
 import { cleanAfter } from "../../components/cleanup.ts";
 import type { ComponentSpec, NodeView } from "../../components/component.ts";
 import { extraConfigFiles } from "../../components/extra-files.ts";
+import { apiserverProxyEndpoints } from "../../components/k8s-apiserver-proxy.ts";
 import { renderCniConfig } from "../../components/network/cni-config.ts";
 import { cniPluginNames, installCniPlugins } from "../../components/network/cni-plugins.ts";
 import { portNeeds } from "../../components/ports.ts";
@@ -19,11 +20,12 @@ import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
 import { createLedger } from "../ledger.ts";
-import { completeNodePki, kubeconfigFiles } from "../node-pki.ts";
+import type { NodeKey } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import { awaitService } from "./await-service.ts";
 import { createDirectories, createFiles, foreignFiles, removeDirectories, removeFiles } from "./files.ts";
 import type { BootstrapInput, BootstrapStep } from "./plan.ts";
+import { writeCertificates } from "./write-certificates.ts";
 
 export interface BootstrapDeps {
   readonly host: Host;
@@ -31,6 +33,7 @@ export interface BootstrapDeps {
   readonly now: () => number;
   readonly identity: IdentityStore<BootstrapInput>;
   readonly seal: () => Promise<Seal>;
+  readonly nodeKey: NodeKey;
   /** A connection to the datastore of a node that is not a member yet; the caller closes it. */
   readonly connect: (view: NodeView) => Promise<Datastore>;
   readonly listener: { open(address: string): Promise<void>; close(): Promise<void> };
@@ -50,12 +53,19 @@ function componentsOf(context: StepContext, names: readonly string[]): readonly 
 }
 
 /** Everything the node's programs read that is not a certificate. */
-function nodeFiles({ view, kubernetes }: BootstrapInput, components: readonly ComponentSpec[]): readonly WantedFile[] {
+function nodeFiles(input: BootstrapInput, components: readonly ComponentSpec[]): readonly WantedFile[] {
+  const { view, kubernetes, via } = input;
   const network = kubernetes ? renderCniConfig(view) : undefined;
   return [
     ...components.flatMap((component) => component.render(view).files),
     ...extraConfigFiles(view),
     ...(network === undefined ? [] : [network]),
+    ...(view.role === "worker"
+      ? [
+          { path: view.paths.workerMark, content: "", mode: 0o600 },
+          { path: apiserverProxyEndpoints(view.paths), content: endpointsContent(via?.apiServers ?? []), mode: 0o600 },
+        ]
+      : []),
   ];
 }
 
@@ -105,23 +115,16 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
 
     "tune-system": {
       run: async () => {
-        await tuneSystem({ paths, begin: true, procSys: "/proc/sys" }, deps.log);
+        // Below a root of its own a node leaves the machine's kernel alone.
+        await tuneSystem({ paths, begin: true, procSys: join(paths.root, "proc/sys") }, deps.log);
       },
       undo: () => removeTuning(paths),
     },
 
     "write-certificates": {
       run: async (_step, context) => {
-        const input = inputOf(context);
         const supplied = JSON.parse(context.secret ?? "{}") as SuppliedPki;
-        const pki = completeNodePki(input, supplied, new Date(deps.now()));
-        const seal = await deps.seal();
-        const sealed: WantedFile = {
-          path: paths.clusterSecrets,
-          content: seal.seal(JSON.stringify(pki.cluster), "cluster-secrets"),
-          mode: 0o600,
-        };
-        await createFiles([...pki.files, ...kubeconfigFiles(input.view, pki), sealed], context);
+        await writeCertificates(inputOf(context), supplied, context, { ...deps, paths });
       },
       undo: (_step, context) => removeFiles(context),
     },
@@ -196,6 +199,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
               k8sdAddress: input.view.k8sdAddress,
               role: input.view.role,
               state: "active",
+              publicKeyFingerprint: deps.nodeKey.fingerprint,
             },
             config: input.config,
           },
@@ -218,6 +222,11 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
       },
     },
   };
+}
+
+/** As k8s-apiserver-proxy reads it. */
+export function endpointsContent(apiServers: readonly string[]): string {
+  return `${JSON.stringify({ endpoints: [...new Set(apiServers)].sort() })}\n`;
 }
 
 /** Ports of the services that will run, and the daemon's own listener. */

@@ -12,6 +12,15 @@ export interface BootstrapInput {
   /** False: only the agent and its datastore run; the Kubernetes programs are left out. */
   readonly kubernetes: boolean;
   readonly systemTuning: boolean;
+  /** Of a node that joined: how it reaches the cluster without its datastore. */
+  readonly via?: {
+    /** SHA-256 of the cluster's certificate (DER), lower case hex. */
+    readonly fingerprint: string;
+    /** `ip:port` of control planes, as they were known then. */
+    readonly addresses: readonly string[];
+    /** `ip:port` of API servers, likewise. */
+    readonly apiServers: readonly string[];
+  };
 }
 
 export type BootstrapStep =
@@ -49,6 +58,15 @@ export function datastoreService(view: NodeView): string | undefined {
 
 /** Services of a node by the stage of its start: each stage needs the one before it to answer. */
 export function serviceStages(input: BootstrapInput): readonly (readonly string[])[] {
+  const kubeProxy = input.view.network.kubeProxyEnabled ? ["kube-proxy"] : [];
+  if (input.view.role === "worker") {
+    return input.kubernetes
+      ? [
+          ["containerd", "k8s-apiserver-proxy"],
+          ["kubelet", ...kubeProxy],
+        ]
+      : [];
+  }
   const datastore = datastoreService(input.view);
   const stages = [
     datastore === undefined ? [] : [datastore],
@@ -56,12 +74,7 @@ export function serviceStages(input: BootstrapInput): readonly (readonly string[
       ? [
           // containerd needs nobody; it comes up while kube-apiserver loads.
           ["kube-apiserver", "containerd"],
-          [
-            "kube-controller-manager",
-            "kube-scheduler",
-            "kubelet",
-            ...(input.view.network.kubeProxyEnabled ? ["kube-proxy"] : []),
-          ],
+          ["kube-controller-manager", "kube-scheduler", "kubelet", ...kubeProxy],
         ]
       : []),
   ];

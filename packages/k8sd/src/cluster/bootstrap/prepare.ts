@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { BootstrapConfig } from "@k8sd/api-types";
 import { hostPort } from "../../components/address.ts";
 import { validateExtraArguments } from "../../components/arguments.ts";
-import type { DatastoreView, MachineView, NodeView } from "../../components/component.ts";
+import type { DatastoreView, MachineView, NodeView, Role } from "../../components/component.ts";
 import { defaultPauseImage } from "../../components/pause-image.ts";
 import { wantedComponents } from "../../components/wanted.ts";
 import type { Host } from "../../host/host.ts";
@@ -22,6 +22,8 @@ export interface PrepareDeps {
   readonly host: Host;
   readonly machine: MachineView;
   readonly kubernetes: boolean;
+  /** Id of this node. */
+  readonly nodeId: string;
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
 }
@@ -49,9 +51,20 @@ export function prepareBootstrap(
   validate(config, { nodeIps: addresses });
   validateExtraArguments(definedOnly(parsed.node.extraArgs));
   const secret = suppliedPki(order.config);
-  const view = createView({ name: order.name, addresses, k8sdAddress: address.text, config, node: parsed.node }, deps);
+  const parts = { name: order.name, addresses, k8sdAddress: address.text, config, node: parsed.node };
+  const podCidrs = config.network.enabled ? cidrTexts(config.network["pod-cidr"]) : [];
+  const view = createView(
+    {
+      ...parts,
+      role: "control-plane",
+      datastore: newDatastore(parts, loopbackOf(host)),
+      nodePodCidrs: podCidrs.map((cidr) => nodeSubnet(cidr, 0)),
+      signing: { ca: hasKey(config.certificates, "ca"), clientCa: hasKey(config.certificates, "client-ca") },
+    },
+    deps,
+  );
   const input: BootstrapInput = {
-    nodeId: randomUUID(),
+    nodeId: deps.nodeId,
     clusterId: randomUUID(),
     view,
     config: withoutSecrets(config),
@@ -64,45 +77,48 @@ export function prepareBootstrap(
   return { input, secret };
 }
 
-interface ViewParts {
+export interface ViewParts {
   readonly name: string;
+  readonly role: Role;
   readonly addresses: readonly string[];
   readonly k8sdAddress: string;
   readonly config: ResolvedClusterConfig;
   readonly node: NodeConfig;
+  readonly datastore: DatastoreView;
+  /** Of the built-in network. */
+  readonly nodePodCidrs: readonly string[];
+  readonly signing: NodeView["signing"];
 }
 
-function createView(parts: ViewParts, { host, machine }: PrepareDeps): NodeView {
-  const { config, node, addresses } = parts;
-  const podCidrs = cidrTexts(config.network["pod-cidr"]);
-  const builtInNetwork = config.network.enabled;
+export function createView(parts: ViewParts, { host, machine }: Pick<PrepareDeps, "host" | "machine">): NodeView {
+  const { config, node, addresses, role, datastore, nodePodCidrs, signing } = parts;
   const loopback = loopbackOf(host);
   const { root, snap, snapCommon, state } = host.paths;
   return {
     name: parts.name,
     hostname: host.hostname,
-    role: "control-plane",
+    role,
     addresses,
     loopback,
     k8sdAddress: parts.k8sdAddress,
     paths: createPaths({ root, snap, snapCommon, state, containerdBase: node.containerdBaseDir }),
     cgroups: host.cgroups,
     network: {
-      podCidrs,
+      podCidrs: cidrTexts(config.network["pod-cidr"]),
       serviceCidrs: cidrTexts(config.network["service-cidr"]),
-      nodePodCidrs: builtInNetwork ? podCidrs.map((cidr) => nodeSubnet(cidr, 0)) : [],
+      nodePodCidrs,
       // The built-in network routes Services with kube-proxy, whatever the configuration says for other networks.
-      kubeProxyEnabled: builtInNetwork || config.network["kube-proxy-enabled"],
+      kubeProxyEnabled: config.network.enabled || config.network["kube-proxy-enabled"],
     },
     securePort: config.apiserver.port,
     authorizationMode: config.apiserver["authorization-mode"],
-    datastore: datastoreOf(parts, loopback),
-    signing: { ca: hasKey(config.certificates, "ca"), clientCa: hasKey(config.certificates, "client-ca") },
+    datastore,
+    signing,
     kubelet: {
       clusterDomain: config.kubelet["cluster-domain"],
       clusterDns: config.kubelet["cluster-dns"],
       cloudProvider: config.kubelet["cloud-provider"],
-      taints: config.kubelet["control-plane-taints"] ?? [],
+      taints: role === "control-plane" ? (config.kubelet["control-plane-taints"] ?? []) : [],
     },
     extraArgs: definedOnly(node.extraArgs),
     extraConfigFiles: node.extraFiles,
@@ -112,7 +128,10 @@ function createView(parts: ViewParts, { host, machine }: PrepareDeps): NodeView 
   };
 }
 
-function datastoreOf({ name, addresses, config }: ViewParts, loopback: string): DatastoreView {
+function newDatastore(
+  { name, addresses, config }: Pick<ViewParts, "name" | "addresses" | "config">,
+  loopback: string,
+): DatastoreView {
   const { type, "etcd-port": clientPort, "etcd-peer-port": peerPort } = config.datastore;
   const endpoints = [`https://${hostPort(loopback, clientPort)}`];
   const [address = loopback] = addresses;
@@ -143,7 +162,7 @@ function hasKey(certificates: ClusterConfig["certificates"], name: "ca" | "clien
   return certificate === "" || key !== "";
 }
 
-function loopbackOf(host: Host): string {
+export function loopbackOf(host: Host): string {
   const internal = host.interfaces().flatMap((nic) => nic.addresses.filter((address) => address.internal));
   return internal.some(({ family }) => family === 4) || internal.length === 0 ? "127.0.0.1" : "::1";
 }
@@ -152,12 +171,12 @@ function cidrTexts(text: string): readonly string[] {
   return parseCidrs(text).map((part) => part.text);
 }
 
-function definedOnly<T>(values: Readonly<Record<string, T | undefined>>): Record<string, T> {
+export function definedOnly<T>(values: Readonly<Record<string, T | undefined>>): Record<string, T> {
   return Object.fromEntries(Object.entries(values).filter((entry): entry is [string, T] => entry[1] !== undefined));
 }
 
 /** Every certificate and key of the request, by its configuration key. */
-function suppliedPki(config: BootstrapConfig): SuppliedPki {
+export function suppliedPki(config: object): SuppliedPki {
   return Object.fromEntries(Object.entries(config).filter(([key]) => /-(crt|key)$/.test(key)));
 }
 

@@ -1,4 +1,4 @@
-import type { BootstrapConfig } from "@k8sd/api-types";
+import type { BootstrapConfig, ControlPlaneJoinConfig, WorkerJoinConfig } from "@k8sd/api-types";
 import { defined } from "./defaults.ts";
 import { nodeProblems } from "./node-config.ts";
 import { type Problem, throwProblems } from "./problems.ts";
@@ -66,11 +66,12 @@ const nodeCertificates = [
   "kubelet-client",
 ] as const;
 
-function toNodeConfig(bootstrap: BootstrapConfig): NodeConfig {
+/** The part of a configuration that is about one node, whichever way it becomes one. */
+export type NodePart = ControlPlaneJoinConfig & WorkerJoinConfig;
+
+function toNodeConfig(bootstrap: NodePart): NodeConfig {
   const pairs = nodeCertificates.flatMap((name) => [`${name}-crt`, `${name}-key`] as const);
-  const { "k8s-apiserver-proxy": _workersOnly, ...args } = Object.fromEntries(
-    nodeServices.map((service) => [service, argsOf(bootstrap, service)]),
-  );
+  const args = Object.fromEntries(nodeServices.map((service) => [service, bootstrap[`extra-node-${service}-args`]]));
   return {
     extraSans: bootstrap["extra-sans"] ?? [],
     disableSystemTuning: bootstrap["disable-system-tuning"] ?? false,
@@ -84,8 +85,11 @@ function toNodeConfig(bootstrap: BootstrapConfig): NodeConfig {
   };
 }
 
-function argsOf(bootstrap: BootstrapConfig, service: (typeof nodeServices)[number]) {
-  return service === "k8s-apiserver-proxy" ? undefined : bootstrap[`extra-node-${service}-args`];
+/** What a node that joins says of itself. */
+export function fromJoin(config: NodePart): NodeConfig {
+  const node = toNodeConfig(config);
+  throwProblems(nodeProblems(node));
+  return node;
 }
 
 /** Which keys go together with which engine. Ports of etcd are welcome for `sqlite`, which can move to etcd later. */

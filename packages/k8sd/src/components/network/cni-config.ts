@@ -28,8 +28,8 @@ export function renderCniConfig(node: NodeView): WantedFile | undefined {
         isGateway: true,
         // A pod may reach itself through its Service.
         hairpinMode: true,
-        // Addresses of pods mean nothing outside the cluster.
-        ipMasq: true,
+        // The plugin would do it towards pods of other nodes too; reconcile/masquerade.ts leaves those out.
+        ipMasq: false,
         ipam: {
           type: "host-local",
           dataDir: join(node.paths.cniState, "networks"),

@@ -3,7 +3,7 @@ import { type EndpointSpec, endpoints } from "@k8sd/api-types";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Domain } from "../../../src/http/domain.ts";
 import { routes, unimplemented } from "../../../src/http/routes.ts";
-import { call, fakeDomain, fingerprint, keyPair, type Server, serve } from "./fixtures.ts";
+import { call, fakeDomain, keyOf, keyPair, type Server, serve } from "./fixtures.ts";
 
 const member = keyPair("n1");
 const stranger = keyPair("n2");
@@ -21,7 +21,7 @@ afterAll(() => server[Symbol.asyncDispose]());
 const trusting = (change: Partial<Domain> = {}) =>
   fakeDomain({
     identity: () => ({ name: "n1", address: server.tls.address }),
-    trustedFingerprints: () => new Set([fingerprint(member.cert), fingerprint(longAgo.cert)]),
+    trustedKeys: () => new Set([keyOf(member.cert), keyOf(longAgo.cert)]),
     ...change,
   });
 
@@ -93,8 +93,8 @@ describe("trust over TLS", () => {
   });
 
   test("holds, and can end, on a TLS session that is resumed", async () => {
-    let members = [fingerprint(member.cert)];
-    now.domain = trusting({ trustedFingerprints: () => new Set(members) });
+    let members = [keyOf(member.cert)];
+    now.domain = trusting({ trustedKeys: () => new Set(members) });
     const agent = new Agent({ keepAlive: false, maxCachedSessions: 10 });
     const ask = () => call(server.tls.address, "GET", path, { client: member, agent });
     expect(await ask()).toMatchObject({ status: 200, resumed: false });
@@ -105,13 +105,13 @@ describe("trust over TLS", () => {
   });
 
   test("ends when the member is removed", async () => {
-    now.domain = trusting({ trustedFingerprints: () => new Set() });
+    now.domain = trusting({ trustedKeys: () => new Set() });
     expect((await call(server.tls.address, "GET", path, { client: member })).status).toBe(403);
   });
 
   test("cannot be told: refused, and the reason stays inside", async () => {
     now.domain = trusting({
-      trustedFingerprints: () => {
+      trustedKeys: () => {
         throw new Error("secret path /x");
       },
     });

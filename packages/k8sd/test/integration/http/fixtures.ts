@@ -13,10 +13,11 @@ import type { Domain, OperationRun } from "../../../src/http/domain.ts";
 import { type Listener, listenTls, listenUnix, type TlsKeyPair } from "../../../src/http/listeners.ts";
 import { routes, unimplemented } from "../../../src/http/routes.ts";
 import { selfSign } from "../../../src/pki/certificate.ts";
-import { generateKey, privateKeyPem } from "../../../src/pki/keys.ts";
+import { generateKey, keyFingerprint, privateKeyPem } from "../../../src/pki/keys.ts";
 
 export const sha256 = (text: string | Uint8Array) => createHash("sha256").update(text).digest();
 export const fingerprint = (pem: string) => sha256(new X509Certificate(pem).raw).toString("hex");
+export const keyOf = (pem: string) => keyFingerprint(new X509Certificate(pem).publicKey);
 
 export function keyPair(commonName: string, now = new Date()): TlsKeyPair {
   const key = generateKey();
@@ -53,7 +54,7 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
     ready: () => true,
     identity: () => ({ name: "n1", address: "" }),
     isWorker: () => false,
-    trustedFingerprints: () => new Set(),
+    trustedKeys: () => new Set(),
     headerTokenHash: async (header) => sha256(`${header}-secret`),
     clusterStatus: async () => clusterStatus,
     localNode: async () => ({ status: { name: "n1", "cluster-role": "control-plane" }, taints: [""] }),
@@ -65,6 +66,21 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       create: async ({ username }) => `token::${username}`,
       revoke: async () => {},
       check: async (token) => (token === "good" ? { username: "ann", groups: ["dev"] } : undefined),
+    },
+    join: () => run([], {}),
+    members: {
+      list: async () => ({ members: [], "api-servers": [] }),
+      reserve: async ({ name }, { key = "" }) => ({
+        id: `${name}:${key}`,
+        cluster: { id: "c1", epoch: 1 },
+        config: {},
+        "pod-cidrs": [],
+        members: [],
+        "api-servers": [],
+        pki: {},
+        now: 0,
+      }),
+      advance: async () => {},
     },
     joinTokens: {
       create: async ({ role, name }) => `${role}:${name}`,

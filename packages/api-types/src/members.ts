@@ -1,0 +1,63 @@
+import { z } from "zod";
+import { bounds, name, pem, text, textList } from "./bounds.ts";
+import { clusterRole } from "./node.ts";
+
+/** One node as the others know it. */
+export const member = z.object({
+  id: z.string(),
+  name: z.string(),
+  addresses: z.array(z.string()),
+  /** `ip:port` of its k8sd. */
+  "k8sd-address": z.string(),
+  role: clusterRole,
+  state: z.enum(["reserved", "joining", "active", "leaving", "removed"]),
+  /** Parts of the pod range that are its own. */
+  "pod-cidrs": z.array(z.string()),
+  /** SHA-256 of its public key (SPKI, DER), lower case hex. */
+  key: z.string(),
+});
+export type Member = z.infer<typeof member>;
+
+export const listMembersResponse = z.object({
+  members: z.array(member),
+  /** Where the API servers of the cluster listen. */
+  "api-servers": z.array(z.string()),
+});
+export type ListMembersResponse = z.infer<typeof listMembersResponse>;
+
+/** A node asks for a place in the cluster; it proves its key, and by it its id, with the certificate it calls with. */
+export const reserveRequest = z.strictObject({
+  secret: z.string().max(256),
+  name,
+  role: z.enum(["control-plane", "worker"]),
+  addresses: textList.min(1).max(4),
+  "k8sd-address": text,
+  versions: z.record(z.string().max(64), z.string().max(256)).default({}),
+  /** Certificate signing requests of a worker, by the name of the certificate they are for: `kubelet`. */
+  requests: z
+    .record(z.string().max(64), pem)
+    .refine((map) => Object.keys(map).length <= 8, "must have at most 8 entries")
+    .default({}),
+});
+export type ReserveRequest = z.infer<typeof reserveRequest>;
+
+export const reserveResponse = z.object({
+  id: z.string(),
+  cluster: z.object({ id: z.string(), epoch: z.number() }),
+  /** The cluster's configuration as it is stored. */
+  config: z.unknown(),
+  "pod-cidrs": z.array(z.string()),
+  members: z.array(member),
+  "api-servers": z.array(z.string()),
+  /** Certificates, and for a control plane keys, by their configuration key. */
+  pki: z.record(z.string(), z.string()),
+  /** Opens what the cluster keeps sealed; control planes only. Base64. */
+  "seal-key": z.string().max(bounds.text).optional(),
+  /** The answering node's clock, milliseconds since the Unix epoch. */
+  now: z.number(),
+});
+export type ReserveResponse = z.infer<typeof reserveResponse>;
+
+/** The next step of a node that has a place. */
+export const advanceRequest = z.strictObject({ action: z.enum(["begin", "renew", "commit", "release"]) });
+export type AdvanceRequest = z.infer<typeof advanceRequest>;

@@ -1,0 +1,122 @@
+import { readFile, rm } from "node:fs/promises";
+import type { Logger } from "pino";
+import { pkiFiles } from "../../components/certificates.ts";
+import type { DatastoreView, NodeView } from "../../components/component.ts";
+import { etcd } from "../../components/etcd.ts";
+import { createEtcdClient } from "../../datastore/client.ts";
+import type { Member } from "../../datastore/datastore.ts";
+import { createEtcdMembers } from "../../datastore/etcd-members.ts";
+import { initialCluster } from "../../datastore/etcd-members-facts.ts";
+import type { EtcdMembers } from "../../datastore/etcd-members-types.ts";
+import type { ServiceManager } from "../../host/services.ts";
+import { AppError, errorText } from "../../lib/app-error.ts";
+import { withDeadline } from "../../lib/wait.ts";
+import type { StepContext } from "../../operations/plan.ts";
+import { createLedger } from "../ledger.ts";
+import { peerUrl } from "./prepare.ts";
+
+export interface JoinDatastoreDeps {
+  readonly services: Pick<ServiceManager, "apply" | "start" | "stop">;
+  readonly log: Logger;
+}
+
+/** A large store is sent whole to the new member; an hour of it would be more than etcd's limit of data. */
+const catchUpMs = 30 * 60_000;
+/** Joins queue: each takes seconds, and one that stands still gives its place up in ten minutes. */
+const queueMs = 15 * 60_000;
+/** A cluster that cannot answer takes the member out itself, when the hold of this node is over. */
+const removeMs = 20_000;
+
+type EtcdView = Extract<DatastoreView, { readonly engine: "etcd" }>;
+
+/** This node becomes a voting member: without a vote first, until it has all that was written. */
+export async function joinDatastore(view: NodeView, context: StepContext, deps: JoinDatastoreDeps): Promise<void> {
+  const { signal } = context;
+  const datastore = etcdView(view);
+  const own = ownPeerUrl(view, datastore);
+  await using members = await connectMembers(view, datastore);
+  const onProgress: StepContext["progress"] = (progress) => context.progress(progress);
+  const learner = await members.addLearner({
+    name: view.name,
+    peerUrls: [own],
+    fresh: true,
+    isAbandoned: (other) => isAbandoned(other, view, datastore, signal),
+    signal,
+    timeoutMs: queueMs,
+    onProgress,
+  });
+  const all = await members.list({ signal });
+  const peers = initialCluster(all.members, { name: view.name, peerUrl: own });
+  const joining: NodeView = { ...view, datastore: { ...datastore, initialCluster: { state: "existing", peers } } };
+  await deps.services.apply(etcd.render(joining).service, signal);
+  await deps.services.start(etcd.name, signal);
+  await members.awaitCaughtUp(learner.id, { signal, timeoutMs: catchUpMs, onProgress });
+  await members.promote(learner.id, { signal, onProgress });
+}
+
+/** Takes the member out, then its data: one that forgot what it confirmed must never come back. */
+export async function leaveDatastore(view: NodeView, signal: AbortSignal, deps: JoinDatastoreDeps): Promise<void> {
+  const datastore = etcdView(view);
+  try {
+    await using members = await connectMembers(view, datastore);
+    const peer = { peerUrl: ownPeerUrl(view, datastore) };
+    const deadline = withDeadline(signal, removeMs);
+    const { members: all } = await members.list({ signal: deadline });
+    const self = all.find(({ peerUrls }) => peerUrls.includes(peer.peerUrl));
+    // One of two voters: without it nothing is decided, its own removal neither.
+    if (self !== undefined && !self.isLearner) await deps.services.start(etcd.name, deadline);
+    if (self !== undefined) await members.remove(peer, { signal: deadline, timeoutMs: removeMs });
+  } catch (error) {
+    signal.throwIfAborted();
+    deps.log.warn(
+      { error: errorText(error) },
+      "Cannot take the member out of etcd; the cluster does when the join is over",
+    );
+  }
+  await deps.services.stop(etcd.name, signal);
+  await rm(view.paths.etcd, { recursive: true, force: true });
+}
+
+function etcdView({ datastore }: NodeView): EtcdView {
+  if (datastore.engine === "etcd") return datastore;
+  throw new AppError("internal", `cannot join a datastore of the kind ${datastore.engine}`);
+}
+
+function ownPeerUrl({ addresses: [address = ""] }: NodeView, { peerPort }: EtcdView): string {
+  return peerUrl(address, peerPort);
+}
+
+/** The client URLs of those who were members when the place was reserved. */
+function endpointsOf(view: NodeView, { initialCluster: { peers }, clientPort }: EtcdView): readonly string[] {
+  return Object.entries(peers)
+    .filter(([name]) => name !== view.name)
+    .map(([, url]) => `https://${new URL(url).hostname}:${clientPort}`);
+}
+
+async function clientTls({ paths }: NodeView) {
+  const [ca, cert, key] = await Promise.all(
+    [pkiFiles(paths).etcdCa.crt, paths.datastoreClientCert, paths.datastoreClientKey].map((path) =>
+      readFile(path, "utf8"),
+    ),
+  );
+  return { ca: ca ?? "", cert: cert ?? "", key: key ?? "" };
+}
+
+async function connectMembers(view: NodeView, datastore: EtcdView): Promise<EtcdMembers> {
+  return createEtcdMembers({ endpoints: endpointsOf(view, datastore), tls: await clientTls(view) });
+}
+
+/** True for a learner whose node the ledger does not know as one that is coming in. */
+async function isAbandoned(
+  learner: Member,
+  view: NodeView,
+  datastore: EtcdView,
+  signal: AbortSignal,
+): Promise<boolean> {
+  await using client = createEtcdClient({ endpoints: endpointsOf(view, datastore), tls: await clientTls(view) });
+  const known = await createLedger(client).members(signal);
+  return !known.some(
+    ({ state, addresses: [address = ""] }) =>
+      state !== "removed" && state !== "leaving" && learner.peerUrls.includes(peerUrl(address, datastore.peerPort)),
+  );
+}

@@ -1,0 +1,222 @@
+import { createPrivateKey } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
+import type { AdvanceRequest, ListMembersResponse, Member, ReserveRequest, ReserveResponse } from "@k8sd/api-types";
+import { hostPort, splitHostPort } from "../../components/address.ts";
+import type { Paths } from "../../host/paths.ts";
+import type { KubeClient } from "../../kube/kube-client.ts";
+import { nodes } from "../../kube/resources.ts";
+import { AppError } from "../../lib/app-error.ts";
+import { certificateRow, certificateTable } from "../../pki/certificate-table.ts";
+import { signRequest } from "../../pki/sign-request.ts";
+import type { PkiKey, SuppliedPki } from "../../pki/supplied.ts";
+import { readCertificates } from "../../pki/x509.ts";
+import { parseCidrs } from "../config/cidr.ts";
+import { nodeSubnet } from "../config/subnets.ts";
+import type { ClusterConfig, ResolvedClusterConfig } from "../config/types.ts";
+import type { Connections } from "../connections.ts";
+import { createLedger, type Ledger } from "../ledger.ts";
+import type { Claim } from "../ledger-admission.ts";
+import type { MemberRecord } from "../ledger-records.ts";
+import { nodeIdOf } from "../node-key.ts";
+import type { Seal } from "../seal.ts";
+import type { TokenService } from "../tokens-service.ts";
+
+export interface MembersDeps {
+  readonly paths: Paths;
+  readonly connections: () => Connections;
+  readonly tokens: Pick<TokenService, "admission" | "check">;
+  readonly seal: () => Promise<Seal>;
+  /** Undefined where this cluster runs without Kubernetes. */
+  readonly kube: () => Promise<KubeClient> | undefined;
+  readonly now: () => number;
+}
+
+export interface Caller {
+  readonly source: string;
+  readonly key?: string;
+}
+
+export type Members = ReturnType<typeof createMembers>;
+
+/** The cluster's side of a join: who comes in is recorded here, and gets what a member needs. */
+export function createMembers(deps: MembersDeps) {
+  const { tokens, now } = deps;
+  const ledgerOf = async (): Promise<Ledger> => createLedger(await deps.connections().datastore());
+
+  async function secrets(): Promise<SuppliedPki> {
+    const [seal, sealed] = await Promise.all([deps.seal(), readFile(deps.paths.clusterSecrets, "utf8")]);
+    return JSON.parse(seal.open(sealed, "cluster-secrets")) as SuppliedPki;
+  }
+
+  async function list(signal: AbortSignal): Promise<ListMembersResponse> {
+    const ledger = await ledgerOf();
+    const [config, members] = await Promise.all([ledger.config(signal), ledger.members(signal)]);
+    return listed(config, members);
+  }
+
+  /** Says no before anything is recorded, so the token stays good for when the reason is gone. */
+  function refuseEngine(claim: Claim, config: ClusterConfig): void {
+    if (claim.role === "worker" || (config.datastore.type ?? "sqlite") !== "sqlite") return;
+    throw new AppError(
+      "conflict",
+      `cannot join as ${claim.name}: the cluster keeps its data in sqlite, which is for one control plane`,
+      {
+        remedy:
+          "Join it as a worker, or bootstrap the cluster with 'datastore-type: etcd' in the bootstrap configuration.",
+      },
+    );
+  }
+
+  async function reserve(request: ReserveRequest, caller: Caller, signal: AbortSignal): Promise<ReserveResponse> {
+    const claim = claimOf(request, caller);
+    const ledger = await ledgerOf();
+    const [cluster, config] = await Promise.all([ledger.cluster(signal), ledger.config(signal)]);
+    if (cluster === undefined || config === undefined) {
+      throw new AppError("unavailable", "cannot take in a node: the cluster is not recorded yet");
+    }
+    // The secret first: a stranger is told nothing of the cluster.
+    const known = await tokens.check(claim.secret, claim, signal);
+    if (known !== undefined) refuseEngine(claim, config);
+    const { member } = await tokens.admission.reserve(claim, signal);
+    const all = await secrets();
+    const isWorker = claim.role === "worker";
+    return {
+      id: member.id,
+      cluster: { id: cluster.id, epoch: cluster.epoch },
+      config,
+      "pod-cidrs": [...podCidrsOf(config, member)],
+      ...listed(config, await ledger.members(signal)),
+      pki: definedOnly(isWorker ? workerPki(all, claim, request.requests, config, now()) : all),
+      ...(isWorker ? {} : { "seal-key": (await readFile(deps.paths.sealKey)).toString("base64") }),
+      now: now(),
+    };
+  }
+
+  /** A node that gives up after it became a member: it has taken back what it did, the rest is here. */
+  async function giveUp(ledger: Ledger, member: MemberRecord, signal: AbortSignal): Promise<void> {
+    await ledger.leave(member.id, now(), signal);
+    const kube = await deps.kube();
+    await kube?.delete(nodes, { name: member.name }, { signal });
+    await ledger.remove(member.id, now(), signal);
+  }
+
+  async function advance({ action }: AdvanceRequest, caller: Caller, signal: AbortSignal): Promise<void> {
+    const key = keyOf(caller);
+    const id = nodeIdOf(key);
+    const ledger = await ledgerOf();
+    const member = await ledger.member(id, signal);
+    if (member === undefined || member.publicKeyFingerprint !== key) {
+      // Nothing is held for it any more, which is what it asks for.
+      if (action === "release" && member === undefined) return;
+      throw new AppError("forbidden", "cannot go on with the join: no place is held for the node with this key", {
+        remedy: "Start again with 'k8s join-cluster'.",
+      });
+    }
+    switch (action) {
+      case "begin":
+      case "renew":
+      case "commit":
+        await tokens.admission[action](id, signal);
+        return;
+      case "release":
+        if (member.state === "active" || member.state === "leaving") return giveUp(ledger, member, signal);
+        return tokens.admission.release(id, signal);
+    }
+  }
+
+  return { list, reserve, advance };
+}
+
+function keyOf({ key }: Caller): string {
+  if (key !== undefined) return key;
+  throw new AppError("unauthorized", "cannot tell which node calls: it shows no certificate");
+}
+
+function claimOf(request: ReserveRequest, caller: Caller): Claim {
+  const publicKeyFingerprint = keyOf(caller);
+  const { secret, name, role, addresses, versions, "k8sd-address": k8sdAddress } = request;
+  const target = splitHostPort(k8sdAddress);
+  const valid = target !== undefined && [...addresses, target.host].every((address) => isIP(address) !== 0);
+  if (!valid) throw new AppError("invalid", "cannot take in a node: its addresses are no IP addresses");
+  const nodeId = nodeIdOf(publicKeyFingerprint);
+  return { secret, nodeId, name, role, publicKeyFingerprint, addresses, k8sdAddress, versions, source: caller.source };
+}
+
+/** Authorities without their keys, and a certificate for each request. The keys of the requests never left the worker. */
+function workerPki(
+  all: SuppliedPki,
+  claim: Claim,
+  requests: Readonly<Record<string, string>>,
+  config: ClusterConfig,
+  at: number,
+): SuppliedPki {
+  const [address = ""] = claim.addresses;
+  const node = {
+    nodeName: claim.name,
+    hostName: claim.name,
+    addresses: claim.addresses,
+    serviceIps: [],
+    clusterDomain: config.kubelet["cluster-domain"] ?? "",
+    extraSans: [],
+  };
+  const issued = Object.entries(requests).map(([name, csr]): [PkiKey, string] => {
+    const row = certificateTable.find((candidate) => candidate.name === name);
+    const issuer = row?.issuer ?? "self";
+    if (row === undefined || issuer === "self") {
+      throw new AppError("forbidden", `cannot sign a certificate ${JSON.stringify(name)} for ${claim.name}`);
+    }
+    const { [`${issuer}-crt` as const]: certificate = "", [`${issuer}-key` as const]: key = "" } = all;
+    if (key === "") {
+      throw new AppError(
+        "conflict",
+        `cannot sign the ${row.title} certificate of ${claim.name} (${address}): the cluster does not hold ${issuer}-key`,
+        { remedy: `Give ${name}-crt and ${name}-key in the join configuration.` },
+      );
+    }
+    const authority = {
+      certificate: readCertificates(certificate, `${issuer}-crt`)[0],
+      privateKey: createPrivateKey(key),
+    };
+    const pem = signRequest(certificateRow(row.name).name, csr, { node, role: "worker", authority, now: new Date(at) });
+    return [`${row.name}-crt`, pem];
+  });
+  return { "ca-crt": all["ca-crt"], "client-ca-crt": all["client-ca-crt"], ...Object.fromEntries(issued) };
+}
+
+function listed(config: ClusterConfig | undefined, members: readonly MemberRecord[]): ListMembersResponse {
+  const present = members.filter(({ state }) => state !== "removed");
+  return {
+    members: present.map(
+      (member): Member => ({
+        id: member.id,
+        name: member.name,
+        addresses: [...member.addresses],
+        "k8sd-address": member.k8sdAddress,
+        role: member.role,
+        state: member.state,
+        "pod-cidrs": config === undefined ? [] : [...podCidrsOf(config, member)],
+        key: member.publicKeyFingerprint,
+      }),
+    ),
+    "api-servers": present
+      .filter(({ role, state }) => role === "control-plane" && state === "active")
+      .flatMap(({ addresses: [address] }) =>
+        address === undefined
+          ? []
+          : [hostPort(address, (config as ResolvedClusterConfig | undefined)?.apiserver.port ?? 6443)],
+      ),
+  };
+}
+
+export function podCidrsOf(
+  config: ClusterConfig,
+  { podSubnetIndex }: Pick<MemberRecord, "podSubnetIndex">,
+): readonly string[] {
+  if (podSubnetIndex === undefined || config.network.enabled === false) return [];
+  return parseCidrs(config.network["pod-cidr"] ?? "").map(({ text }) => nodeSubnet(text, podSubnetIndex));
+}
+
+function definedOnly(pki: SuppliedPki): Record<string, string> {
+  return Object.fromEntries(Object.entries(pki).filter((entry): entry is [string, string] => Boolean(entry[1])));
+}

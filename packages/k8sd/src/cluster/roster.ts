@@ -1,0 +1,48 @@
+import type { Ledger } from "./ledger.ts";
+import type { MemberRecord } from "./ledger-records.ts";
+
+export type KnownMember = Pick<
+  MemberRecord,
+  "id" | "name" | "role" | "state" | "addresses" | "k8sdAddress" | "publicKeyFingerprint"
+> & { readonly podCidrs: readonly string[] };
+
+/** Who is in the cluster, as this node last heard. In memory: asked for with every request. */
+export interface Roster {
+  members(): readonly KnownMember[];
+  /** Keys of those who are in, or on their way out. */
+  keys(): ReadonlySet<string>;
+  replace(members: readonly KnownMember[]): void;
+  /** Keeps it as the ledger is, until the signal or an error. */
+  follow(ledger: Pick<Ledger, "changes">, podCidrs: PodCidrs, signal: AbortSignal): Promise<void>;
+}
+
+type PodCidrs = (member: MemberRecord) => readonly string[];
+
+export function createRoster(ownKey: string): Roster {
+  let members: readonly KnownMember[] = [];
+  let keys: ReadonlySet<string> = new Set([ownKey]);
+
+  function replace(next: readonly KnownMember[]): void {
+    members = next;
+    const trusted = next.filter(({ state }) => state === "active" || state === "leaving");
+    keys = new Set([ownKey, ...trusted.map((member) => member.publicKeyFingerprint)]);
+  }
+
+  return {
+    members: () => members,
+    keys: () => keys,
+    replace,
+    follow: async (ledger, podCidrs, signal) => {
+      const known = new Map<string, KnownMember>();
+      for await (const change of ledger.changes({ from: 0, signal })) {
+        if (change.kind === "snapshot") known.clear();
+        for (const member of change.members) {
+          if (member.state === "removed") known.delete(member.id);
+          else known.set(member.id, { ...member, podCidrs: podCidrs(member) });
+        }
+        for (const id of change.forgotten) known.delete(id);
+        replace([...known.values()]);
+      }
+    },
+  };
+}

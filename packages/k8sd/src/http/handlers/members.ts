@@ -1,0 +1,50 @@
+import type { JoinRequest } from "@k8sd/api-types";
+import { z } from "zod";
+import { cleanHostname } from "../../cluster/config/hostname.ts";
+import { parseYaml } from "../../cluster/config/parse-yaml.ts";
+import { isWorkerToken } from "../../cluster/tokens-encoding.ts";
+import { AppError } from "../../lib/app-error.ts";
+import type { JoinOrder } from "../domain.ts";
+import { answers, starts } from "../endpoint.ts";
+import { type FailureRule, HttpError, orBadRequest, textOf } from "../errors.ts";
+
+/** The contract's: the node belongs to a cluster already. */
+const nodeInUse = 521;
+
+const joinFailure: FailureRule = (error, request) => {
+  if (error.kind === "already-initialised") return { status: nodeInUse, message: error.message };
+  const role = isWorkerToken((request as JoinRequest).token) ? "worker" : "control plane";
+  return { status: 500, message: `failed to join k8sd cluster as ${role}: ${textOf(error)}` };
+};
+
+export const members = [
+  starts("join", ({ domain, requestId }, request) => domain.join(toOrder(request), { requestId }), {
+    failure: joinFailure,
+  }),
+
+  answers("listMembers", async ({ domain, signal }) => domain.members.list(signal)),
+
+  answers("reserveMember", async ({ domain, caller, signal }, request) =>
+    domain.members.reserve(request, caller, signal),
+  ),
+
+  answers("advanceMember", async ({ domain, caller, signal }, request) => {
+    await domain.members.advance(request, caller, signal);
+    return {};
+  }),
+];
+
+function toOrder({ name, address, token, config, timeout }: JoinRequest): JoinOrder {
+  checkSyntax(config);
+  return { name: orBadRequest(() => cleanHostname(name)), address, token, config, timeoutMs: Math.ceil(timeout / 1e6) };
+}
+
+/** What the keys are, and whether they are known, depends on the token; that it can be read does not. */
+function checkSyntax(config: string): void {
+  try {
+    parseYaml(z.json(), config);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    throw new HttpError(400, `failed to parse request config: ${textOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,72 @@
+import type { Member } from "@k8sd/api-types";
+import { writeEndpoints } from "../apiserver-proxy/endpoints-file.ts";
+import type { BootstrapInput } from "../cluster/bootstrap/plan.ts";
+import type { ClusterConfig } from "../cluster/config/types.ts";
+import { linkOf } from "../cluster/join/link.ts";
+import { podCidrsOf } from "../cluster/join/members.ts";
+import { createLedger } from "../cluster/ledger.ts";
+import type { NodeKey } from "../cluster/node-key.ts";
+import type { KnownMember, Roster } from "../cluster/roster.ts";
+import { apiserverProxyEndpoints } from "../components/k8s-apiserver-proxy.ts";
+import type { Datastore } from "../datastore/datastore.ts";
+import type { Reconciler } from "./loop.ts";
+
+/** The watch ended: its datastore is away for a moment. */
+const againMs = 500;
+/** What a worker learns this way is who routes where; pods are slower to start than this. */
+const pollMs = 5_000;
+
+/** On control planes: the roster is what the ledger says, as soon as it says it. */
+export function createLedgerFollower(
+  config: ClusterConfig,
+  deps: { readonly roster: Pick<Roster, "follow">; readonly datastore: () => Promise<Datastore> },
+): Reconciler {
+  return {
+    name: "ledger",
+    reconcile: async (signal) => {
+      const ledger = createLedger(await deps.datastore());
+      await deps.roster.follow(ledger, (member) => podCidrsOf(config, member), signal);
+      return againMs;
+    },
+  };
+}
+
+/** On workers: asks whichever control plane answers, and keeps the way to the API servers as it says. */
+export function createMembersPoll(
+  input: BootstrapInput,
+  deps: { readonly roster: Pick<Roster, "replace">; readonly nodeKey: NodeKey; readonly now: () => number },
+): Reconciler {
+  let known: readonly string[] = input.via?.addresses ?? [];
+  return {
+    name: "members",
+    reconcile: async (signal) => {
+      const answer = await linkOf(input, deps, { addresses: known, patienceMs: 0 }).members(signal);
+      deps.roster.replace(answer.members.filter(isKnown).map(toKnown));
+      const controlPlanes = answer.members.filter(({ role, state }) => role === "control-plane" && state === "active");
+      known = [...new Set([...controlPlanes.map((member) => member["k8sd-address"]), ...known])].slice(0, 64);
+      if (input.kubernetes && answer["api-servers"].length > 0) {
+        await writeEndpoints(apiserverProxyEndpoints(input.view.paths), answer["api-servers"]);
+      }
+      return pollMs;
+    },
+  };
+}
+
+type WireMember = Member & { role: KnownMember["role"] };
+
+function isKnown(member: Member): member is WireMember {
+  return member.role !== "unknown";
+}
+
+function toKnown(member: WireMember): KnownMember {
+  return {
+    id: member.id,
+    name: member.name,
+    role: member.role,
+    state: member.state,
+    addresses: member.addresses,
+    k8sdAddress: member["k8sd-address"],
+    publicKeyFingerprint: member.key,
+    podCidrs: member["pod-cidrs"],
+  };
+}

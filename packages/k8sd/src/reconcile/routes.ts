@@ -1,0 +1,76 @@
+import { isIPv6 } from "node:net";
+import type { KnownMember } from "../cluster/roster.ts";
+import type { Host } from "../host/host.ts";
+import type { Reconciler } from "./loop.ts";
+
+/** Number of the kernel's field for who made a route: ours alone are looked at and taken away. */
+export const routeProtocol = "107";
+/** A pod that starts on a new node takes longer than this. */
+const periodMs = 2_000;
+
+interface Route {
+  readonly family: "-4" | "-6";
+  /** Part of the pod range. */
+  readonly to: string;
+  /** Address of the node that has it. */
+  readonly via: string;
+}
+
+/** Which routes lead from this node to the pods of the others. */
+export function wantedRoutes(selfId: string, members: readonly KnownMember[]): readonly Route[] {
+  return members
+    .filter(({ id, state }) => id !== selfId && state === "active")
+    .flatMap(({ podCidrs, addresses }) =>
+      podCidrs.flatMap((to): Route[] => {
+        const v6 = to.includes(":");
+        const via = addresses.find((address) => isIPv6(address) === v6);
+        return via === undefined ? [] : [{ family: v6 ? "-6" : "-4", to, via }];
+      }),
+    );
+}
+
+/** Pods across nodes: each node's part of the pod range is routed to its address. Nodes share a network for this. */
+export function createRoutes(
+  selfId: string,
+  deps: { readonly run: Host["run"]; readonly members: () => readonly KnownMember[] },
+): Reconciler {
+  const ip = (signal: AbortSignal, ...argv: string[]) => deps.run(["ip", ...argv], { signal });
+
+  async function present(family: Route["family"], signal: AbortSignal): Promise<readonly Route[]> {
+    const { stdout } = await ip(signal, family, "route", "show", "proto", routeProtocol);
+    return stdout.split("\n").flatMap((line): Route[] => {
+      const [, to, via] = /^(\S+) via (\S+)/.exec(line) ?? [];
+      return to === undefined || via === undefined ? [] : [{ family, to, via }];
+    });
+  }
+
+  return {
+    name: "routes",
+    reconcile: async (signal) => {
+      const members = deps.members();
+      // Nothing is known yet, which is not the same as nobody being there.
+      if (members.length === 0) return periodMs;
+      const wanted = wantedRoutes(selfId, members);
+      const families = new Set(
+        members.flatMap(({ podCidrs }) => podCidrs.map((cidr) => (cidr.includes(":") ? "-6" : "-4"))),
+      );
+      for (const family of families) {
+        const actual = await present(family, signal);
+        const mine = wanted.filter((route) => route.family === family);
+        for (const { to, via } of mine) {
+          if (actual.some((route) => sameRange(route.to, to) && route.via === via)) continue;
+          await ip(signal, family, "route", "replace", to, "via", via, "proto", routeProtocol);
+        }
+        for (const { to } of actual.filter((route) => !mine.some((other) => sameRange(other.to, route.to)))) {
+          await ip(signal, family, "route", "del", to, "proto", routeProtocol);
+        }
+      }
+      return periodMs;
+    },
+  };
+}
+
+/** `ip` leaves the length out where it is the whole address. */
+function sameRange(shown: string, wanted: string): boolean {
+  return shown === wanted || wanted === `${shown}/32` || wanted === `${shown}/128`;
+}

@@ -1,0 +1,199 @@
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type ClusterLink, createClusterLink } from "../../../src/cluster/join/link.ts";
+import { loadNodeKey } from "../../../src/cluster/node-key.ts";
+import { decodeJoinToken, encodeJoinToken } from "../../../src/cluster/tokens-encoding.ts";
+import { listenTls } from "../../../src/http/listeners.ts";
+import { keyPair } from "../http/fixtures.ts";
+import { bootstrap, createNode, freePort, joinCluster, membersOf, type TestNode, token } from "./nodes.ts";
+
+let founder: TestNode;
+beforeAll(async () => {
+  founder = await createNode("n1");
+  await bootstrap(founder);
+}, 60_000);
+afterAll(() => founder[Symbol.asyncDispose]());
+
+const worker = { name: "", worker: true, ttl: 0 };
+
+describe("a worker", () => {
+  test("joins, knows itself, and is known; a second join says so with 521", async () => {
+    await using node = await createNode("w1");
+    const answer = await joinCluster(node, await token(founder, worker));
+    expect([answer.status, answer.json.error]).toEqual([200, ""]);
+    expect(await membersOf(founder)).toMatchObject({ n1: "active", w1: "active" });
+    const own = await node.call("GET", "/1.0/k8sd/node");
+    expect(own.json.metadata).toMatchObject({
+      status: { name: "w1", address: "127.0.0.1", "cluster-role": "worker" },
+    });
+    const again = await joinCluster(node, await token(founder, worker));
+    expect([again.status, again.json.error]).toEqual([521, 'node "w1" is part of the cluster']);
+    // What it became, it still is after a restart.
+    await node.stop();
+    await node.start();
+    expect((await node.call("GET", "/1.0/k8sd/node")).status).toBe(200);
+  });
+
+  test("does not get in with a used token", async () => {
+    const used = await token(founder, worker);
+    await using first = await createNode("w2");
+    await using second = await createNode("w3");
+    expect((await joinCluster(first, used)).json.error).toBe("");
+    const { status, json } = await joinCluster(second, used);
+    expect(status).toBe(500);
+    expect(json.error).toMatch(/^failed to join k8sd cluster as worker: .*the token is used up/);
+    expect(await second.leftovers()).toEqual([]);
+    expect(await membersOf(founder)).not.toHaveProperty("w3");
+  });
+
+  test("tells nothing to a server whose certificate is not the token's, and says that it is another", async () => {
+    const port = await freePort();
+    let asked = 0;
+    const pair = keyPair("evil");
+    const impostor = await listenTls({ host: "127.0.0.1", port, ...pair }, () => {
+      asked += 1;
+    });
+    await using node = await createNode("w4");
+    const ticket = decodeJoinToken(await token(founder, worker));
+    const wrong = await joinCluster(node, encodeJoinToken({ ...ticket, addresses: [`127.0.0.1:${port}`] }));
+    expect(wrong.json.error).toMatch(/cannot trust any control plane of the token: 127.0.0.1:\d+: it shows another/);
+    expect(asked).toBe(0);
+    // Beside a good address it is passed over.
+    const both = { ...ticket, addresses: [`127.0.0.1:${port}`, "127.0.0.1:1", ...ticket.addresses] };
+    expect((await joinCluster(node, encodeJoinToken(both))).json.error).toBe("");
+    expect(asked).toBe(0);
+    await impostor.close(0);
+  });
+
+  test("can ask again with the same request id, and gets the same join", async () => {
+    await using node = await createNode("w5");
+    const joinToken = await token(founder, worker);
+    const headers = { "x-request-id": "join-w5" };
+    const [one, other] = await Promise.all([
+      joinCluster(node, joinToken, headers),
+      joinCluster(node, joinToken, headers),
+    ]);
+    expect([one.json.error, other.json.error]).toEqual(["", ""]);
+    expect((await joinCluster(node, joinToken, headers)).json.error).toBe("");
+  });
+
+  test("six at once all get in, each with its own part of the pod range", async () => {
+    const joinToken = await token(founder, { ...worker, uses: 6 });
+    await using stack = new AsyncDisposableStack();
+    const nodes = await Promise.all([1, 2, 3, 4, 5, 6].map((n) => createNode(`p${n}`)));
+    for (const node of nodes) stack.use(node);
+    const answers = await Promise.all(nodes.map((node) => joinCluster(node, joinToken)));
+    expect(answers.map(({ json }) => json.error)).toEqual(nodes.map(() => ""));
+    const { json } = await founder.call("GET", "/1.0/k8sd/members");
+    const { members } = json.metadata as { members: { "pod-cidrs": string[] }[] };
+    const ranges = members.flatMap((member) => member["pod-cidrs"]);
+    expect(new Set(ranges).size).toBe(ranges.length);
+  });
+});
+
+describe("a join that does not get through", () => {
+  const steps = [
+    "announce",
+    "check-host",
+    "create-directories",
+    "write-certificates",
+    "install-services",
+    "open-listener",
+    "admit",
+  ];
+
+  test.each(steps.map((title, step) => ({ title, step })))("at $title gives all of it back", async ({ step }) => {
+    const joinToken = await token(founder, worker);
+    await using node = await createNode("f1");
+    await writeFile(join(node.faults, `fail-${step}-before-run`), "");
+    expect((await joinCluster(node, joinToken)).json.error).toContain("fault injected");
+    expect(await node.leftovers()).toEqual([]);
+    expect(await membersOf(founder)).not.toHaveProperty("f1");
+    // The token is free for anybody.
+    await using other = await createNode(`g${step}`);
+    expect((await joinCluster(other, joinToken)).json.error).toBe("");
+    await rm(join(node.faults, `fail-${step}-before-run`));
+  });
+
+  test.each(steps.map((title, step) => ({ title, step })))(
+    "when the daemon ends in $title is clean after a start, and the same token goes on",
+    async ({ step }) => {
+      const joinToken = await token(founder, worker);
+      await using node = await createNode(`r${step}`);
+      const held = join(node.faults, `hold-${step}-before-run`);
+      await writeFile(held, "");
+      const running = joinCluster(node, joinToken).catch(() => undefined);
+      const states = async () => (await membersOf(founder))[`r${step}`];
+      await expect.poll(states, { timeout: 20_000 }).toBe(step === 0 ? "reserved" : "joining");
+      const stopped = node.stop();
+      await rm(held);
+      await stopped;
+      await running;
+      await node.start();
+      expect(await node.leftovers()).toEqual([]);
+      expect((await joinCluster(node, joinToken)).json.error).toBe("");
+      expect(await states()).toBe("active");
+    },
+  );
+});
+
+describe("a node that the cluster took in and that does not know it", () => {
+  async function takenIn(node: TestNode, joinToken: string): Promise<ClusterLink> {
+    const nodeKey = await loadNodeKey(node.paths.nodeKey);
+    const wish = decodeJoinToken(joinToken);
+    const identity = nodeKey.certificate(node.name, new Date());
+    const link = createClusterLink({ ...wish, identity, patienceMs: 5_000 });
+    const signal = AbortSignal.timeout(20_000);
+    await link.reserve(
+      {
+        secret: wish.secret,
+        name: node.name,
+        role: "worker",
+        addresses: ["127.0.0.1"],
+        "k8sd-address": node.address,
+        versions: {},
+        requests: {},
+      },
+      signal,
+    );
+    await link.advance("begin", signal);
+    await link.advance("commit", signal);
+    expect((await membersOf(founder))[node.name]).toBe("active");
+    return link;
+  }
+
+  test("goes on with the same token, which is spent once", async () => {
+    const joinToken = await token(founder, worker);
+    await using node = await createNode("k1");
+    await takenIn(node, joinToken);
+    expect((await joinCluster(node, joinToken)).json.error).toBe("");
+    expect((await node.call("GET", "/1.0/k8sd/node")).status).toBe(200);
+    await using other = await createNode("k2");
+    expect((await joinCluster(other, joinToken)).json.error).toContain("the token is used up");
+  });
+
+  test("can give up, and is out", async () => {
+    await using node = await createNode("k3");
+    const link = await takenIn(node, await token(founder, worker));
+    await link.advance("release", AbortSignal.timeout(20_000));
+    expect(await membersOf(founder)).not.toHaveProperty("k3");
+    await expect(link.members(AbortSignal.timeout(20_000))).rejects.toMatchObject({ kind: "forbidden" });
+  });
+});
+
+describe("a control plane", () => {
+  test("is refused on sqlite with the remedy, and its token stays valid", async () => {
+    await using node = await createNode("c2");
+    const joinToken = await token(founder, { name: "c2", worker: false, ttl: 0 });
+    const { status, json } = await joinCluster(node, joinToken);
+    expect(status).toBe(500);
+    expect(json.error).toMatch(/^failed to join k8sd cluster as control plane: .*sqlite.*datastore-type: etcd/);
+    expect(await node.leftovers()).toEqual([]);
+    expect(await membersOf(founder)).not.toHaveProperty("c2");
+    const tokens = (await founder.call("GET", "/1.0/k8sd/cluster/tokens")).json.metadata as {
+      tokens: { name: string; state: string; joining: number }[];
+    };
+    expect(tokens.tokens.find(({ name }) => name === "c2")).toMatchObject({ state: "valid", joining: 0 });
+  });
+});
