@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { becomesReady, bootstrap } from "../../expect-node.ts";
+import { createFaultPoints, faultEnvironment } from "../../faults/points.ts";
+import { hostsUnavailable } from "../../hosts/available.ts";
+import { createNetwork, type Network } from "../../hosts/network.ts";
+import { scanHost } from "../../hosts/scan.ts";
+import type { Host, HostSnapshot } from "../../hosts/types.ts";
+import { createNode, waitForDaemon } from "../../node.ts";
+import { stagedForTests } from "../../stage.ts";
+import { etcdConfig, etcdMembers, join, joins, joinToken, members } from "./nodes.ts";
+
+const reason = hostsUnavailable();
+if (reason !== undefined) console.log(`skipped: ${reason}`);
+
+/** What a host keeps by right: the daemon's own state and flags, and the fault points of the test. */
+const daemonState = /\/var\/snap\/k8s\/common\/(var\/lib\/k8sd|args\/k8sd)|\/var\/tmp\/fault-points/;
+
+describe.skipIf(reason !== undefined)("control planes on etcd", () => {
+  let network: Network;
+  let [n1, n2, n3, n4]: Host[] = [];
+  let before: HostSnapshot;
+  const host = (known: Host | undefined): Host => {
+    if (known === undefined) throw new Error("the host was not made");
+    return known;
+  };
+
+  beforeAll(async () => {
+    network = await createNetwork();
+    const staged = await stagedForTests();
+    const create = () => createNode({ staged, network, flags: ["--agent-only"], env: faultEnvironment });
+    [n1, n2, n3, n4] = await Promise.all([create(), create(), create(), create()]);
+    before = await host(n4).snapshot();
+    await bootstrap(host(n1), etcdConfig);
+  });
+  afterAll(async () => {
+    for (const node of [n1, n2, n3, n4]) await node?.[Symbol.asyncDispose]();
+    await network?.[Symbol.asyncDispose]();
+  });
+
+  test("join one after the other, and all of them vote", async () => {
+    const founder = (await host(n1).run("hostname")).stdout.trim();
+    await joins(host(n2), "n2", await joinToken(host(n1), "n2"));
+    await joins(host(n3), "n3", await joinToken(host(n2), "n3"));
+    for (const node of [n1, n2, n3]) {
+      await becomesReady(host(node));
+      expect(await members(host(node))).toEqual({ [founder]: "active", n2: "active", n3: "active" });
+      expect(await etcdMembers(host(node))).toEqual({ [founder]: "voter", n2: "voter", n3: "voter" });
+    }
+  });
+
+  test("refuse a token that is expired, of another name or cut off; nothing is left on the host", async () => {
+    const used = await joinToken(host(n1), "n4", "--expires-in", "1s");
+    const attempts: [string, string, RegExp][] = [
+      ["n5", await joinToken(host(n1), "n6"), /the token is for a node with the name "n6"/],
+      ["n4", used.slice(0, -8), /cannot read the join token/],
+      ["n4", used, /the token expired at/],
+    ];
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    for (const [name, token, reason] of attempts) {
+      const result = await join(host(n4), name, token);
+      expect(result.exitCode).toBe(1);
+      expect(result.stderr).toMatch(reason);
+    }
+    expect((await scanHost(host(n4), before)).filter((line) => !daemonState.test(line))).toEqual([]);
+  });
+
+  test("a join that is killed after it joined etcd is taken back on both sides", async () => {
+    const points = createFaultPoints(host(n4));
+    const token = await joinToken(host(n1), "n4");
+    // Place, host, directories, tuning, certificates, services, then the datastore.
+    await points.hold(6, "after-run");
+    const running = join(host(n4), "n4", token).catch(() => undefined);
+    await points.reached(6, "after-run");
+    expect(await etcdMembers(host(n1))).toHaveProperty("n4", "voter");
+    const { stdout } = await host(n4).run("systemctl", "show", "--property=MainPID", "--value", "k8sd");
+    await host(n4).run("kill", "-9", stdout.trim());
+    await points.clear();
+    await waitForDaemon(host(n4));
+    await running;
+    expect(await etcdMembers(host(n1))).not.toHaveProperty("n4");
+    expect(await members(host(n1))).not.toHaveProperty("n4");
+    expect((await scanHost(host(n4), before)).filter((line) => !daemonState.test(line))).toEqual([]);
+  });
+
+  test("a join goes on with the token of the killed one, also with one of three members dead", async () => {
+    const token = await joinToken(host(n1), "n4");
+    await host(n3).cutPower();
+    await joins(host(n4), "n4", token);
+    expect(await etcdMembers(host(n1))).toMatchObject({ n2: "voter", n3: "voter", n4: "voter" });
+    await becomesReady(host(n4));
+  });
+});
