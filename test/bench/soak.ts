@@ -7,7 +7,7 @@ import { resident } from "./resident.ts";
 import { type Figure, figure, median } from "./result.ts";
 
 const objects = 2_000;
-const writers = 4;
+const writers = 2;
 const sampleMs = 5_000;
 /** Memory at the end over memory at the beginning: more than this is a leak, less is noise of the collector. */
 const flat = { is: "at most", value: 1.25 } as const;
@@ -19,7 +19,7 @@ interface Sample {
 
 /** A node under steady change: is kube-apiserver always ready, and does memory stay flat. K8SD_SOAK_MINUTES, default 30. */
 export async function benchSoak(): Promise<readonly Figure[]> {
-  const minutes = Number(process.env["K8SD_SOAK_MINUTES"] ?? 30);
+  const minutes = Number(process.env.K8SD_SOAK_MINUTES ?? 30);
   const repository = join(import.meta.dirname, "..", "..");
   await using host = await createNode({
     staged: await stage({ kubernetes: true }),

@@ -28,7 +28,7 @@ export async function explainMissing(options: { readonly kubernetes: boolean }):
 }
 
 async function onPath(program: string): Promise<boolean> {
-  const directories = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
+  const directories = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"];
   const found = await Promise.all(
     directories.map((directory) =>
       access(join(directory, program), constants.X_OK).then(
