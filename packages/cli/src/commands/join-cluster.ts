@@ -1,6 +1,6 @@
 import type { JoinRequest } from "@k8sd/api-types";
 import type { Command } from "commander";
-import { CliError, failed } from "../cli-error.ts";
+import { CliError, failed, messageOf } from "../cli-error.ts";
 import type { Client } from "../client/client.ts";
 import type { CliDeps } from "../deps.ts";
 import { atLeastMinimum, second } from "../duration.ts";
@@ -73,6 +73,10 @@ async function join(client: Client, request: JoinRequest, deps: CliDeps): Promis
   try {
     await followOperation(client, { path: "/k8sd/cluster/join", body: request, signal }, deps);
   } catch (error) {
+    const [, invalid] = /: cannot read the configuration: (.*)$/s.exec(messageOf(error)) ?? [];
+    if (invalid !== undefined) {
+      throw new CliError(`Join cluster config verification failed: ${invalid}`, { cause: error });
+    }
     throw failed("Failed to join the cluster using the provided token.", error);
   }
 }

@@ -3,6 +3,7 @@ import { removeContainers } from "../host/containers.ts";
 import type { Host } from "../host/host.ts";
 import { withoutKubernetes } from "./firewall.ts";
 import { bridgeName } from "./network/cni-config.ts";
+import { routeProtocol } from "./network/route-protocol.ts";
 
 type Cleaned = Pick<Host, "paths" | "run">;
 
@@ -13,6 +14,7 @@ const leftovers: Readonly<Record<string, (host: Cleaned, signal: AbortSignal) =>
     await host.run(["ip", "link", "delete", bridgeName], { signal, okExitCodes: [1] });
   },
   kubelet: async (host, signal) => {
+    await cleanRoutes(host, signal);
     await cleanFirewall(host, signal);
     await stopPodSlices(host, signal);
   },
@@ -24,6 +26,14 @@ const leftovers: Readonly<Record<string, (host: Cleaned, signal: AbortSignal) =>
 
 export async function cleanAfter(service: string, host: Cleaned, signal: AbortSignal): Promise<void> {
   await leftovers[service]?.(host, signal);
+}
+
+/** To the pods of other nodes. */
+async function cleanRoutes(host: Cleaned, signal: AbortSignal): Promise<void> {
+  for (const family of ["-4", "-6"]) {
+    // It fails where the kernel has no such family, and then there are no routes.
+    await host.run(["ip", family, "route", "flush", "proto", routeProtocol], { signal, okExitCodes: [1, 2] });
+  }
 }
 
 async function cleanFirewall(host: Cleaned, signal: AbortSignal): Promise<void> {

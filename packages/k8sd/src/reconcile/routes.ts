@@ -1,10 +1,9 @@
 import { isIPv6 } from "node:net";
 import type { KnownMember } from "../cluster/roster.ts";
+import { routeProtocol } from "../components/network/route-protocol.ts";
 import type { Host } from "../host/host.ts";
 import type { Reconciler } from "./loop.ts";
 
-/** Number of the kernel's field for who made a route: ours alone are looked at and taken away. */
-export const routeProtocol = "107";
 /** A pod that starts on a new node takes longer than this. */
 const periodMs = 2_000;
 
