@@ -30,6 +30,7 @@ try {
     await phase("Format, lint and layer rules", () => run("biome", "check", "."));
     await phase("Types", () => run("tsc", "-b"));
     await phase("Unused files, exports and dependencies", () => run("knip"));
+    await phase("Reference pages", () => run("node", "-C", "source", "docs/generate.ts", "--check"));
   }
   const env: Record<string, string> = {
     ...(wanted === undefined ? { K8SD_FAULTS: "main" } : {}),
