@@ -162,6 +162,12 @@ export function createExecution(deps: ExecutionDeps) {
     /** True when the step that makes the change final is done. */
     committed: (): boolean => journal.steps(id).some((entry) => entry.step === plan.commit && entry.state === "done"),
 
+    /** True when a crash left it open whether somebody else has passed the point of no return. */
+    uncertain: (): boolean =>
+      plan.commitsElsewhere === true &&
+      journal.byId(id)?.state === "running" &&
+      journal.steps(id).some((entry) => entry.step === plan.commit && entry.state === "started"),
+
     /** Title of the step that was started last. */
     standing: (): string => standing,
 

@@ -20,6 +20,11 @@ export interface Plan<S extends Step> {
   readonly steps: readonly S[];
   /** Index of the point of no return: a failure or crash before this step is done undoes everything, one after it resumes. */
   readonly commit: number;
+  /**
+   * True where somebody else passes the point of no return first, in the commit's step: after a crash in it only they know
+   * whether they did, so it is gone through again. If that fails, everything is undone.
+   */
+  readonly commitsElsewhere?: true;
   /** What the caller gets when all steps are done. */
   readonly result: Json;
 }

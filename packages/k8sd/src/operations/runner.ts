@@ -95,7 +95,7 @@ export function createRunner(deps: RunnerDeps): Runner {
     async function carryOut(): Promise<Json> {
       const timeout = AbortSignal.timeout(timeoutMs);
       const signal = AbortSignal.any([abort.signal, timeout, stopping.signal]);
-      const resumeBackward = how === "resume" && !execution.committed();
+      const resumeBackward = how === "resume" && !execution.committed() && !execution.uncertain();
       try {
         if (resumeBackward) throw execution.reason();
         await execution.forward(signal);

@@ -24,7 +24,7 @@ import type { NodeKey } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import { awaitService } from "./await-service.ts";
 import { createDirectories, createFiles, foreignFiles, removeDirectories, removeFiles } from "./files.ts";
-import type { BootstrapInput, BootstrapStep } from "./plan.ts";
+import { type BootstrapInput, type BootstrapStep, purposeOf } from "./plan.ts";
 import { writeCertificates } from "./write-certificates.ts";
 
 export interface BootstrapDeps {
@@ -87,7 +87,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
         foreignFiles,
       ),
     ]);
-    if (conflicts.flat().length > 0) throw conflictsError("bootstrap this node", conflicts.flat());
+    if (conflicts.flat().length > 0) throw conflictsError(purposeOf(input), conflicts.flat());
   }
 
   return {

@@ -4,6 +4,7 @@ import type { Conflict } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
 import { ensureDirectory, type WantedFile, writeFileAtomic } from "../../lib/write-file.ts";
 import type { StepContext } from "../../operations/plan.ts";
+import { type BootstrapInput, purposeOf } from "./plan.ts";
 
 /** What a step is about to make, as its undo needs to know it. */
 interface Made {
@@ -46,7 +47,9 @@ export async function createFiles(
 ): Promise<void> {
   const foreign: string[] = [];
   for (const file of files) if (await exists(file.path)) foreign.push(file.path);
-  if (foreign.length > 0) throw conflictsError("bootstrap this node", foreignFiles(foreign));
+  if (foreign.length > 0) {
+    throw conflictsError(purposeOf(context.input as unknown as BootstrapInput), foreignFiles(foreign));
+  }
   const paths = [...files.map((file) => file.path), ...later];
   remember(context, { files: paths, directories: await missingDirectories(paths.map(dirname)) });
   for (const [index, file] of files.entries()) {

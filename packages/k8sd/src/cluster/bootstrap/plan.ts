@@ -44,6 +44,11 @@ export type BootstrapStep =
   | { readonly kind: "open-listener"; readonly title: string; readonly args: { readonly address: string } }
   | { readonly kind: "commit-node"; readonly title: string; readonly args: null };
 
+/** What the user asked for, as the end of "cannot …". */
+export function purposeOf({ via }: Pick<BootstrapInput, "via">): string {
+  return via === undefined ? "bootstrap this node" : "join with this node";
+}
+
 /** The service that holds the cluster's data on this node; undefined when it is somebody else's. */
 export function datastoreService(view: NodeView): string | undefined {
   switch (view.datastore.engine) {

@@ -18,7 +18,7 @@ export type JoinStep =
  * answer. The first step is the last to be undone: it gives the place back when nothing of the node is left.
  *
  * The last step is the point of no return on both sides: the cluster makes the node a member, then one transaction here
- * does. A crash between the two is taken back on both.
+ * does. After a crash between the two the cluster is asked again.
  */
 export function planJoin(input: JoinInput, requestId: string): Plan<JoinStep> {
   const { view } = input;
@@ -56,6 +56,7 @@ export function planJoin(input: JoinInput, requestId: string): Plan<JoinStep> {
     input: input as unknown as Json,
     steps,
     commit: steps.length - 1,
+    commitsElsewhere: true,
     result: {},
   };
 }
