@@ -225,7 +225,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
 }
 
 /** As k8s-apiserver-proxy reads it. */
-export function endpointsContent(apiServers: readonly string[]): string {
+function endpointsContent(apiServers: readonly string[]): string {
   return `${JSON.stringify({ endpoints: [...new Set(apiServers)].sort() })}\n`;
 }
 

@@ -17,7 +17,7 @@ import type { ClusterConfig, ResolvedClusterConfig } from "../config/types.ts";
 import type { Connections } from "../connections.ts";
 import { createLedger, type Ledger } from "../ledger.ts";
 import type { Claim } from "../ledger-admission.ts";
-import type { MemberRecord } from "../ledger-records.ts";
+import type { ClusterRecord, MemberRecord } from "../ledger-records.ts";
 import { nodeIdOf } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import type { TokenService } from "../tokens-service.ts";
@@ -78,7 +78,24 @@ export function createMembers(deps: MembersDeps) {
     // The secret first: a stranger is told nothing of the cluster.
     const known = await tokens.check(claim.secret, claim, signal);
     if (known !== undefined) refuseEngine(claim, config);
-    const { member } = await tokens.admission.reserve(claim, signal);
+    const { member, heldUntil } = await tokens.admission.reserve(claim, signal);
+    try {
+      return await answerFor(claim, member, request.requests, { cluster, config }, signal);
+    } catch (error) {
+      // It gets no answer to go on with, so nothing is held for it.
+      if (heldUntil !== undefined && member.state === "reserved") await tokens.admission.release(member.id, signal);
+      throw error;
+    }
+  }
+
+  async function answerFor(
+    claim: Claim,
+    member: MemberRecord,
+    requests: ReserveRequest["requests"],
+    { cluster, config }: { readonly cluster: ClusterRecord; readonly config: ClusterConfig },
+    signal: AbortSignal,
+  ): Promise<ReserveResponse> {
+    const ledger = await ledgerOf();
     const all = await secrets();
     const isWorker = claim.role === "worker";
     return {
@@ -87,7 +104,7 @@ export function createMembers(deps: MembersDeps) {
       config,
       "pod-cidrs": [...podCidrsOf(config, member)],
       ...listed(config, await ledger.members(signal)),
-      pki: definedOnly(isWorker ? workerPki(all, claim, request.requests, config, now()) : all),
+      pki: definedOnly(isWorker ? workerPki(all, claim, requests, config, now()) : all),
       ...(isWorker ? {} : { "seal-key": (await readFile(deps.paths.sealKey)).toString("base64") }),
       now: now(),
     };

@@ -194,7 +194,7 @@ export function peerUrl(address: string, port: number): string {
 }
 
 /** Certificates begin a little before they are made; beyond that, one side's would not be valid on the other. */
-function skewOf(theirs: number, askedAt: number, answeredAt: number): number {
+export function skewOf(theirs: number, askedAt: number, answeredAt: number): number {
   const skewMs = Math.round(theirs - (askedAt + answeredAt) / 2);
   if (Math.abs(skewMs) <= backdateMs) return skewMs;
   const seconds = Math.round(Math.abs(skewMs) / 1000);

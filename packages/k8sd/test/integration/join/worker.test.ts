@@ -5,6 +5,8 @@ import { type ClusterLink, createClusterLink } from "../../../src/cluster/join/l
 import { loadNodeKey } from "../../../src/cluster/node-key.ts";
 import { decodeJoinToken, encodeJoinToken } from "../../../src/cluster/tokens-encoding.ts";
 import { listenTls } from "../../../src/http/listeners.ts";
+import { createCsr } from "../../../src/pki/csr.ts";
+import { generateKey } from "../../../src/pki/keys.ts";
 import { keyPair } from "../http/fixtures.ts";
 import { bootstrap, createNode, freePort, joinCluster, membersOf, type TestNode, token } from "./nodes.ts";
 
@@ -145,25 +147,54 @@ describe("a join that does not get through", () => {
   );
 });
 
+/** The node's way to the cluster, as its daemon would take it. */
+async function linkFor(node: TestNode, joinToken: string): Promise<ClusterLink> {
+  const nodeKey = await loadNodeKey(node.paths.nodeKey);
+  const identity = nodeKey.certificate(node.name, new Date());
+  return createClusterLink({ ...decodeJoinToken(joinToken), identity, patienceMs: 5_000 });
+}
+
+function aRequest(node: TestNode, joinToken: string, requests: Record<string, string> = {}) {
+  const { secret } = decodeJoinToken(joinToken);
+  const addresses = ["127.0.0.1"];
+  const who = { name: node.name, role: "worker", addresses, "k8sd-address": node.address } as const;
+  return { ...who, secret, versions: {}, requests };
+}
+
+describe("a request for a place", () => {
+  test("with a certificate that a worker does not get is refused, and nothing is held for it", async () => {
+    await using node = await createNode("q1");
+    const joinToken = await token(founder, worker);
+    const link = await linkFor(node, joinToken);
+    const signal = AbortSignal.timeout(20_000);
+    for (const name of ["apiserver", "server", "admin-client"]) {
+      const subject = { commonName: "kubernetes-admin", organization: "system:masters" };
+      const csr = createCsr(subject, { dns: [], ip: [] }, generateKey());
+      await expect(link.reserve(aRequest(node, joinToken, { [name]: csr }), signal), name).rejects.toMatchObject({
+        kind: "forbidden",
+      });
+      expect(await membersOf(founder)).not.toHaveProperty("q1");
+    }
+    expect((await joinCluster(node, joinToken)).json.error).toBe("");
+  });
+
+  test("cannot be advanced by a node that has none", async () => {
+    await using node = await createNode("q2");
+    const link = await linkFor(node, await token(founder, worker));
+    const signal = AbortSignal.timeout(20_000);
+    for (const action of ["begin", "renew", "commit"] as const) {
+      await expect(link.advance(action, signal)).rejects.toMatchObject({ kind: "forbidden" });
+    }
+    await link.advance("release", signal);
+    await expect(link.members(signal)).rejects.toMatchObject({ kind: "forbidden" });
+  });
+});
+
 describe("a node that the cluster took in and that does not know it", () => {
   async function takenIn(node: TestNode, joinToken: string): Promise<ClusterLink> {
-    const nodeKey = await loadNodeKey(node.paths.nodeKey);
-    const wish = decodeJoinToken(joinToken);
-    const identity = nodeKey.certificate(node.name, new Date());
-    const link = createClusterLink({ ...wish, identity, patienceMs: 5_000 });
+    const link = await linkFor(node, joinToken);
     const signal = AbortSignal.timeout(20_000);
-    await link.reserve(
-      {
-        secret: wish.secret,
-        name: node.name,
-        role: "worker",
-        addresses: ["127.0.0.1"],
-        "k8sd-address": node.address,
-        versions: {},
-        requests: {},
-      },
-      signal,
-    );
+    await link.reserve(aRequest(node, joinToken), signal);
     await link.advance("begin", signal);
     await link.advance("commit", signal);
     expect((await membersOf(founder))[node.name]).toBe("active");

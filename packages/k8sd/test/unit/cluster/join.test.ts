@@ -1,0 +1,99 @@
+import { describe, expect, test } from "vitest";
+import { type JoinInput, planJoin } from "../../../src/cluster/join/plan.ts";
+import { skewOf } from "../../../src/cluster/join/prepare.ts";
+import { createNodeKey, nodeIdOf } from "../../../src/cluster/node-key.ts";
+import { createRoster, type KnownMember } from "../../../src/cluster/roster.ts";
+import { generateKey } from "../../../src/pki/keys.ts";
+import { aBootstrapInput } from "../../support/bootstrap-input.ts";
+
+const via = { fingerprint: "", addresses: [], apiServers: [] };
+
+function aWorker(kubernetes: boolean): JoinInput {
+  const input = aBootstrapInput({ kubernetes });
+  const datastore = { engine: "external", endpoints: [], ca: false, clientCertificate: false } as const;
+  return { ...input, via, skewMs: 0, view: { ...input.view, role: "worker", datastore } };
+}
+
+function aControlPlane(kubernetes: boolean): JoinInput {
+  const input = aBootstrapInput({ kubernetes });
+  const initialCluster = { state: "existing", peers: {} } as const;
+  const datastore = { engine: "etcd", endpoints: [], clientPort: 2379, peerPort: 2380, initialCluster } as const;
+  return { ...input, via, skewMs: 0, view: { ...input.view, datastore } };
+}
+
+const started = (input: JoinInput) =>
+  planJoin(input, "r").steps.flatMap((step) => (step.kind === "start-services" ? [step.args.services] : []));
+
+describe("the plan of a join", () => {
+  test("takes its place first and becomes a member last, and that cannot be undone", () => {
+    for (const input of [aWorker(true), aWorker(false), aControlPlane(true), aControlPlane(false)]) {
+      const { steps, commit } = planJoin(input, "r");
+      expect(steps[0]?.kind).toBe("announce");
+      expect(steps[commit]?.kind).toBe("admit");
+      expect(commit).toBe(steps.length - 1);
+    }
+  });
+
+  test("a worker runs what a worker runs", () => {
+    expect(started(aWorker(true))).toEqual([
+      ["containerd", "k8s-apiserver-proxy"],
+      ["kubelet", "kube-proxy"],
+    ]);
+    expect(started(aWorker(false))).toEqual([]);
+  });
+
+  test("a control plane is a voting member of etcd before anything needs the datastore", () => {
+    const kinds = planJoin(aControlPlane(true), "r").steps.map(({ kind }) => kind);
+    expect(kinds.indexOf("join-datastore")).toBeGreaterThan(kinds.indexOf("install-services"));
+    expect(kinds.indexOf("join-datastore")).toBeLessThan(kinds.indexOf("start-services"));
+    expect(started(aControlPlane(true)).flat()).not.toContain("etcd");
+    expect(started(aControlPlane(false))).toEqual([]);
+  });
+});
+
+describe("the clock of a node that joins", () => {
+  test("is compared with the middle of the question and its answer", () => {
+    expect(skewOf(10_000, 9_000, 11_000)).toBe(0);
+    expect(skewOf(17_000, 9_000, 11_000)).toBe(7_000);
+  });
+
+  test.each([
+    [400_000, /390 s behind the cluster's/],
+    [-400_000, /410 s ahead of the cluster's/],
+  ])("%i ms off, certificates would not be valid", (theirs, said) => {
+    expect(() => skewOf(theirs, 9_000, 11_000)).toThrow(said);
+  });
+});
+
+describe("a node's id", () => {
+  test("follows from its key and is a UUID", () => {
+    const key = generateKey();
+    const { id, fingerprint } = createNodeKey(key);
+    expect(createNodeKey(key).id).toBe(id);
+    expect(nodeIdOf(fingerprint)).toBe(id);
+    expect(id).toMatch(/^[\da-f]{8}-[\da-f]{4}-8[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/);
+    expect(createNodeKey(generateKey()).id).not.toBe(id);
+  });
+});
+
+describe("the roster", () => {
+  const member = (id: string, state: KnownMember["state"]): KnownMember => ({
+    id,
+    name: id,
+    role: "worker",
+    state,
+    addresses: [],
+    k8sdAddress: "",
+    publicKeyFingerprint: `key of ${id}`,
+    podCidrs: [],
+  });
+
+  test("trusts itself and who is in or on the way out, nobody who is not in yet", () => {
+    const roster = createRoster("own");
+    expect([...roster.keys()]).toEqual(["own"]);
+    roster.replace([member("a", "active"), member("l", "leaving"), member("j", "joining"), member("r", "reserved")]);
+    expect([...roster.keys()].sort()).toEqual(["key of a", "key of l", "own"]);
+    roster.replace([]);
+    expect([...roster.keys()]).toEqual(["own"]);
+  });
+});
