@@ -15,6 +15,8 @@ export interface FaultPoints {
   fail(step: number, moment: BoundaryMoment): Promise<void>;
   /** Resolves when the operation stands there. */
   reached(step: number, moment: BoundaryMoment): Promise<void>;
+  /** What is held there goes on; other points stay. */
+  release(step: number, moment: BoundaryMoment): Promise<void>;
   clear(): Promise<void>;
 }
 
@@ -44,6 +46,7 @@ export function createFaultPoints(host: Host): FaultPoints {
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
     },
+    release: (step, moment) => rm(join(directory, `hold-${step}-${moment}`), { force: true }),
     clear: () => rm(directory, { recursive: true, force: true }),
   };
 }
