@@ -68,6 +68,12 @@ describe("a worker", () => {
     await impostor.close(0);
   });
 
+  test("has its name in lower case, however it and the token write it", async () => {
+    await using node = await createNode("NODE.lan");
+    expect((await joinCluster(node, await token(founder, { ...worker, name: "Node.Lan" }))).json.error).toBe("");
+    expect(await membersOf(founder)).toMatchObject({ "node.lan": "active" });
+  });
+
   test("can ask again with the same request id, and gets the same join", async () => {
     await using node = await createNode("w5");
     const joinToken = await token(founder, worker);
