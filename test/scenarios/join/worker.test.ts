@@ -74,6 +74,22 @@ describe.skipIf(reason !== undefined)("a worker of a cluster on sqlite", () => {
     }
   });
 
+  test("its pods keep their address towards pods, and go out under the worker's", async () => {
+    const masqueraded = async (): Promise<number> => {
+      const { stdout } = await worker.run("iptables", "-t", "nat", "-nvxL", "K8SD-MASQUERADE");
+      return Number(/^\s*(\d+)\s.*MASQUERADE/m.exec(stdout)?.[1]);
+    };
+    const before = await masqueraded();
+    const connect = async (address: string, port: number): Promise<void> => {
+      await kubectl(founder, "exec", "far", "--", "sh", "-c", `echo | nc -w 5 ${address} ${port}`);
+    };
+    await pod("near", founder.name);
+    await connect(await fieldOf("pod", "near", ".status.podIP"), 80);
+    expect(await masqueraded()).toBe(before);
+    await connect(founder.address, 6400);
+    expect(await masqueraded()).toBeGreaterThan(before);
+  });
+
   test("tells logs and runs commands through the control plane", async () => {
     expect(await kubectl(founder, "exec", "far", "--", "hostname")).toBe("far\n");
     await kubectl(founder, "logs", "web");
