@@ -20,6 +20,8 @@ export interface JournaledStep {
   readonly step: number;
   readonly state: StepState;
   readonly note: string | undefined;
+  /** How long its run or its undo took, or has been going on when it was last heard of. */
+  readonly elapsedMs: number;
 }
 
 /** Durable record of operations. Every call has reached the disk when it returns. */
@@ -79,12 +81,13 @@ export function createJournal(db: NodeDb, now: () => number): Journal {
     "SELECT * FROM operation WHERE state IN ('running', 'undoing') ORDER BY created_at, id",
   );
   const latest = db.prepare<[number], OperationRow>("SELECT * FROM operation ORDER BY created_at DESC, id LIMIT ?");
-  const steps = db.prepare<[string], { step: number; state: StepState; note: string | null }>(
-    "SELECT step, state, note FROM operation_step WHERE operation_id = ? ORDER BY step",
+  const steps = db.prepare<[string], { step: number; state: StepState; note: string | null; elapsed: number }>(
+    "SELECT step, state, note, changed_at - began_at AS elapsed FROM operation_step WHERE operation_id = ? ORDER BY step",
   );
   const upsertStep = db.prepare(
-    `INSERT INTO operation_step (operation_id, step, state, changed_at) VALUES (?, ?, ?, ?)
-     ON CONFLICT DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at`,
+    `INSERT INTO operation_step (operation_id, step, state, began_at, changed_at) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at,
+       began_at = iif(excluded.state IN ('started', 'undoing'), excluded.began_at, began_at)`,
   );
   const setNote = db.prepare("UPDATE operation_step SET note = ? WHERE operation_id = ? AND step = ?");
   const secret = db.prepare<[string], { value: string }>("SELECT value FROM operation_secret WHERE operation_id = ?");
@@ -113,16 +116,19 @@ export function createJournal(db: NodeDb, now: () => number): Journal {
     },
     unfinished: () => unfinished.all().map(fromRow),
     latest: (limit) => latest.all(limit).map(fromRow),
-    steps: (id) => steps.all(id).map((row) => ({ step: row.step, state: row.state, note: row.note ?? undefined })),
+    steps: (id) =>
+      steps
+        .all(id)
+        .map(({ step, state, note, elapsed }) => ({ step, state, note: note ?? undefined, elapsedMs: elapsed })),
     step: (id, step, state) => {
-      upsertStep.run(id, step, state, now());
+      upsertStep.run(id, step, state, now(), now());
     },
     note: (id, step, note) => {
       setNote.run(note, id, step);
     },
     commit: db.transaction((id: string, step: number, write: () => void) => {
       write();
-      upsertStep.run(id, step, "done", now());
+      upsertStep.run(id, step, "done", now(), now());
     }),
     secret: (id) => secret.get(id)?.value,
     undoing: (id, error) => {

@@ -28,6 +28,8 @@ export const migrations: readonly string[] = [
     step INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('started', 'done', 'undoing', 'undone')),
     note TEXT,
+    -- When the run or the undo began that the state is of.
+    began_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL,
     PRIMARY KEY (operation_id, step)
   ) STRICT;

@@ -146,7 +146,7 @@ export function createRunner(deps: RunnerDeps): Runner {
     return run;
   }
 
-  /** The journal keeps the last state of each step; the time a step took is not kept. */
+  /** The journal keeps the last state of each step. */
   function pastEvents(operation: JournaledOperation): readonly OperationEvent[] {
     const plan = JSON.parse(operation.plan) as Plan<Step>;
     return journal.steps(operation.id).map((entry) => ({
@@ -156,7 +156,7 @@ export function createRunner(deps: RunnerDeps): Runner {
       of: plan.steps.length,
       title: plan.steps[entry.step]?.title ?? "",
       state: entry.state,
-      elapsedMs: 0,
+      elapsedMs: entry.elapsedMs,
     }));
   }
 

@@ -60,18 +60,20 @@ describe("the journal", () => {
 
   test("keeps a step, its note and the secret until the operation ends", () => {
     using db = openNodeDb(file);
-    const journal = createJournal(db, () => 5);
+    let time = 5;
+    const journal = createJournal(db, () => time);
     journal.begin(operation);
     journal.step("o1", 0, "started");
     journal.note("o1", 0, '{"made":1}');
+    time += 40;
     journal.step("o1", 0, "done");
-    expect(journal.steps("o1")).toEqual([{ step: 0, state: "done", note: '{"made":1}' }]);
+    expect(journal.steps("o1")).toEqual([{ step: 0, state: "done", note: '{"made":1}', elapsedMs: 40 }]);
     expect(journal.secret("o1")).toBe("hidden");
     expect(journal.unfinished().map(({ id }) => id)).toEqual(["o1"]);
     journal.finish("o1", "done", { result: "{}" });
     expect(journal.secret("o1")).toBeUndefined();
     expect(journal.unfinished()).toEqual([]);
-    expect(journal.byRequest("r1")).toMatchObject({ id: "o1", state: "done", finishedAt: 5 });
+    expect(journal.byRequest("r1")).toMatchObject({ id: "o1", state: "done", finishedAt: 45 });
   });
 
   test("marks the step as done together with what it makes final, or neither", () => {
