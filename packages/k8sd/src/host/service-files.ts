@@ -1,11 +1,10 @@
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { z } from "zod";
 
 import { AppError } from "../lib/app-error.ts";
 import { exists, readTextOrEmpty } from "../lib/read-file.ts";
-import { writeFileAtomic } from "../lib/write-file.ts";
+import { removeFile, writeFileAtomic } from "../lib/write-file.ts";
 import { updateArgs, validateArgs } from "./args-file.ts";
 import { updateEnv, validateEnv } from "./env-file.ts";
 import type { Paths } from "./paths.ts";
@@ -55,7 +54,7 @@ export function createServiceFiles(paths: Pick<Paths, "args" | "appliedArgs">): 
     },
 
     async remove(name) {
-      for (const path of [argsPath(name), envPath(name), appliedPath(name)]) await rm(path, { force: true });
+      for (const path of [argsPath(name), envPath(name), appliedPath(name)]) await removeFile(path);
     },
   };
 }

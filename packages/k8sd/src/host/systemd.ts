@@ -4,7 +4,7 @@ import { AppError, errorText } from "../lib/app-error.ts";
 import { createExclusive } from "../lib/exclusive.ts";
 import { readTextOrEmpty } from "../lib/read-file.ts";
 import { withDeadline } from "../lib/wait.ts";
-import { writeFileAtomic } from "../lib/write-file.ts";
+import { removeFile, writeFileAtomic } from "../lib/write-file.ts";
 import type { HostLog } from "./log.ts";
 import type { Paths } from "./paths.ts";
 import type { Run } from "./run.ts";
@@ -188,7 +188,7 @@ export function createSystemd(options: SystemdOptions, deps: SystemdDeps): Servi
       queue.run(name, signal, async () => {
         const deadline = withDeadline(signal, stopMs + 60_000);
         await stopNow(name, deadline);
-        await rm(unitPath(name), { force: true });
+        await removeFile(unitPath(name));
         await rm(wantPath(name), { force: true });
         await files.remove(name);
         // systemd forgets a unit whose file is gone when it reads its files again.

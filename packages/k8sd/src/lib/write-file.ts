@@ -1,6 +1,5 @@
-import { randomBytes } from "node:crypto";
 import { chmod, mkdir, open, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 
 export interface WantedFile {
   /** Absolute path. */
@@ -17,8 +16,10 @@ export interface WantedFile {
 export async function writeFileAtomic(file: WantedFile): Promise<void> {
   const directory = dirname(file.path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const temporary = join(directory, `.tmp-${randomBytes(8).toString("hex")}`);
+  const temporary = temporaryOf(file.path);
   try {
+    // What a killed writer left is not written into: somebody may hold it open.
+    await rm(temporary, { force: true });
     const handle = await open(temporary, "wx", file.mode);
     try {
       await handle.writeFile(file.content);
@@ -34,6 +35,17 @@ export async function writeFileAtomic(file: WantedFile): Promise<void> {
     throw error;
   }
   await syncDirectory(directory);
+}
+
+/** Removes a file that `writeFileAtomic` wrote, and what a writer that was killed left beside it. No error when it is not there. */
+export async function removeFile(path: string): Promise<void> {
+  await rm(path, { force: true });
+  await rm(temporaryOf(path), { force: true });
+}
+
+/** One name for each file, so that whoever removes or writes the file finds what a killed writer left. */
+function temporaryOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.tmp`);
 }
 
 /** Creates a directory with exactly this mode when it is missing; one that exists keeps the mode its owner gave it. */

@@ -2,7 +2,7 @@ import { access, mkdir, rm, rmdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Conflict } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
-import { ensureDirectory, type WantedFile, writeFileAtomic } from "../../lib/write-file.ts";
+import { ensureDirectory, removeFile, type WantedFile, writeFileAtomic } from "../../lib/write-file.ts";
 import type { StepContext } from "../../operations/plan.ts";
 import { type BootstrapInput, purposeOf } from "./plan.ts";
 
@@ -75,7 +75,7 @@ export function foreignFiles(paths: readonly string[]): readonly Conflict[] {
 /** Removes the files that `createFiles` recorded, and the directories made for them unless somebody else uses them now. */
 export async function removeFiles(context: StepContext): Promise<void> {
   const { files, directories } = remembered(context);
-  for (const path of files) await rm(path, { force: true });
+  for (const path of files) await removeFile(path);
   for (const path of directories.toReversed()) {
     await rmdir(path).catch(() => {
       // Not empty, or not there: either way not ours to remove.
