@@ -94,7 +94,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   const member = stack.use(
     createMember(
       { drainTimeoutMs: options.drainTimeoutMs },
-      { host, log, handler: http.listener("tls"), nodeKey, roster, now },
+      { host, log, handler: http.listener("tls"), nodeKey, roster, sweepJoinTokens: cluster.joinTokens.sweep, now },
     ),
   );
   const setUp: BootstrapDeps = {

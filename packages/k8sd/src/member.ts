@@ -9,6 +9,7 @@ import { splitHostPort } from "./components/address.ts";
 import type { Host } from "./host/host.ts";
 import { listenTls, type TlsListener } from "./http/listeners.ts";
 import { AppError } from "./lib/app-error.ts";
+import { createJoinTokensSweep } from "./reconcile/join-tokens.ts";
 import { type Reconciler, runReconciler } from "./reconcile/loop.ts";
 import { createMasquerade } from "./reconcile/masquerade.ts";
 import { createLedgerFollower, createMembersPoll } from "./reconcile/members.ts";
@@ -26,6 +27,7 @@ export interface MemberDeps {
   readonly handler: RequestListener;
   readonly nodeKey: NodeKey;
   readonly roster: Roster;
+  readonly sweepJoinTokens: (signal: AbortSignal) => Promise<unknown>;
   readonly now: () => number;
 }
 
@@ -88,6 +90,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
 
   const controlPlaneReconcilers = (input: BootstrapInput, connections: Connections): readonly Reconciler[] => [
     createLedgerFollower(input.config, { roster, datastore: connections.datastore }),
+    createJoinTokensSweep({ sweep: deps.sweepJoinTokens }),
     ...(input.kubernetes ? [createNodeLabels(input.view, { kube: connections.kube, members: roster.members })] : []),
   ];
 

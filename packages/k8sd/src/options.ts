@@ -46,18 +46,18 @@ const levels = ["info", "debug", "trace"] as const;
 
 export function parseDaemonOptions(argv: readonly string[], env: NodeJS.ProcessEnv): DaemonOptions {
   const { values } = parse(argv);
-  const snapCommon = env["SNAP_COMMON"] ?? "/var/snap/k8s/common";
+  const snapCommon = env.SNAP_COMMON ?? "/var/snap/k8s/common";
   return {
     root: values.root,
-    snap: env["SNAP"] ?? "/snap/k8s/current",
-    snapCommon: values.root === "/" || env["SNAP_COMMON"] !== undefined ? snapCommon : join(values.root, snapCommon),
+    snap: env.SNAP ?? "/snap/k8s/current",
+    snapCommon: values.root === "/" || env.SNAP_COMMON !== undefined ? snapCommon : join(values.root, snapCommon),
     stateDir: values["state-dir"] === "" ? undefined : values["state-dir"],
     serviceManager: serviceManagerOf(values["service-manager"], env),
     kubernetes: !values["agent-only"],
     logLevel: levels[Math.min(Math.max(Number(values["log-level"]) || 0, 0), levels.length - 1)] ?? "info",
-    socketGroup: env["SOCKET_GROUP"],
+    socketGroup: env.SOCKET_GROUP,
     drainTimeoutMs: seconds(values["drain-connection-timeout"]) * 1_000,
-    faultDirectory: env["K8SD_FAULT_POINTS"],
+    faultDirectory: env.K8SD_FAULT_POINTS,
   };
 }
 
@@ -81,9 +81,9 @@ function parse(argv: readonly string[]) {
 }
 
 function serviceManagerOf(flag: string | undefined, env: NodeJS.ProcessEnv): ServiceManagerKind {
-  const value = flag ?? (env["SNAP_INSTANCE_NAME"] !== undefined ? "snap" : "systemd");
+  const value = flag ?? (env.SNAP_INSTANCE_NAME !== undefined ? "snap" : "systemd");
   // The contract's name for "processes without systemd": the runtime of hosts that use Pebble.
-  if (flag === undefined && env["K8SD_RUNTIME_ENVIRONMENT"] === "pebble") return "supervisor";
+  if (flag === undefined && env.K8SD_RUNTIME_ENVIRONMENT === "pebble") return "supervisor";
   if (value === "systemd" || value === "snap" || value === "supervisor") return value;
   throw new AppError("invalid", `cannot use the service manager ${JSON.stringify(value)}`, {
     field: "--service-manager",
