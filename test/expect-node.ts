@@ -27,3 +27,6 @@ export async function becomesReady(host: Host, timeout = "60s"): Promise<void> {
 export async function kubectl(host: Host, ...argv: string[]): Promise<string> {
   return (await host.run("k8s", "kubectl", ...argv)).stdout;
 }
+
+/** Everything of the daemon's own that stays by right: its state and its flags; and the tests' own fault points. */
+export const daemonState = /\/var\/snap\/k8s\/common\/(var\/lib\/k8sd|args\/k8sd)|\/var\/tmp\/fault-points/;

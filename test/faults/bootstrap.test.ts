@@ -7,7 +7,7 @@ import {
 import type { BoundaryMoment } from "@k8sd/k8sd/operations/boundary.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
-import { becomesReady, bootstrap, k8s } from "../expect-node.ts";
+import { becomesReady, bootstrap, daemonState, k8s } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
 import { scanHost } from "../hosts/scan.ts";
 import type { Host, HostSnapshot } from "../hosts/types.ts";
@@ -48,9 +48,6 @@ const kinds: readonly Kind[] = [
     from: "Start kube-apiserver, containerd",
   },
 ];
-
-/** Everything of the daemon's own that stays by right: its state, its flags; and the tests' own fault points. */
-const daemonState = /\/var\/snap\/k8s\/common\/(var\/lib\/k8sd|args\/k8sd)|\/var\/tmp\/fault-points/;
 
 async function kill(host: Host, unit: string): Promise<void> {
   const { stdout } = await host.run("systemctl", "show", "--property=MainPID", "--value", unit);

@@ -1,7 +1,7 @@
 import { type JoinInput, planJoin } from "@k8sd/k8sd/cluster/join/plan.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
-import { becomesReady, bootstrap } from "../expect-node.ts";
+import { becomesReady, bootstrap, daemonState } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
 import { createNetwork, type Network } from "../hosts/network.ts";
 import { scanHost } from "../hosts/scan.ts";
@@ -16,9 +16,6 @@ if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 /** `npm test` kills the joining node in each step; `pnpm test:faults` the cluster's side and the power too. */
 const everything = process.env.K8SD_FAULTS !== "main";
-
-/** Everything of the daemon's own that stays by right: its state, its flags; and the tests' own fault points. */
-const daemonState = /\/var\/snap\/k8s\/common\/(var\/lib\/k8sd|args\/k8sd)|\/var\/tmp\/fault-points/;
 
 type Victim = "k8sd of the node" | "the power of the node" | "k8sd of the cluster";
 

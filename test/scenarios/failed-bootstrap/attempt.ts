@@ -1,10 +1,7 @@
 import { expect } from "vitest";
-import { k8s } from "../../expect-node.ts";
+import { daemonState, k8s } from "../../expect-node.ts";
 import { scanHost } from "../../hosts/scan.ts";
 import type { Host, HostSnapshot } from "../../hosts/types.ts";
-
-/** Everything of the daemon's own that stays by right: its state and its flags; and the tests' own fault points. */
-const daemonState = /\/var\/snap\/k8s\/common\/(var\/lib\/k8sd|args\/k8sd)|\/var\/tmp\/fault-points/;
 
 export interface Attempt {
   readonly stderr: string;

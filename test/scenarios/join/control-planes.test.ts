@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { becomesReady, bootstrap } from "../../expect-node.ts";
+import { becomesReady, bootstrap, daemonState } from "../../expect-node.ts";
 import { createFaultPoints, faultEnvironment } from "../../faults/points.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import { createNetwork, type Network } from "../../hosts/network.ts";
@@ -11,9 +11,6 @@ import { etcdConfig, etcdMembers, join, joins, joinToken, members } from "./node
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
-
-/** What a host keeps by right: the daemon's own state and flags, and the fault points of the test. */
-const daemonState = /\/var\/snap\/k8s\/common\/(var\/lib\/k8sd|args\/k8sd)|\/var\/tmp\/fault-points/;
 
 describe.skipIf(reason !== undefined)("control planes on etcd", () => {
   let network: Network;
