@@ -2,10 +2,8 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type {
   BootstrapConfig,
-  ClusterStatus,
   GetClusterConfigResponse,
   GetOperationResponse,
-  LocalNodeStatus,
   NodeStatus,
   OperationStatus,
 } from "@k8sd/api-types";
@@ -23,10 +21,8 @@ import { operationStatus } from "../operations/views.ts";
 import { type AuthTokens, createAuthTokens } from "./auth-tokens.ts";
 import { type BootstrapInput, planBootstrap } from "./bootstrap/plan.ts";
 import { prepareBootstrap } from "./bootstrap/prepare.ts";
-import { observeConditions } from "./conditions.ts";
-import { toConfigResponse, toUserFacing } from "./config/user-facing.ts";
+import { toConfigResponse } from "./config/user-facing.ts";
 import type { Connections } from "./connections.ts";
-import { featureStatuses } from "./features.ts";
 import { createJoin } from "./join/join.ts";
 import { createMembers } from "./join/members.ts";
 import { createLedger } from "./ledger.ts";
@@ -34,6 +30,7 @@ import type { NodeKey } from "./node-key.ts";
 import { createRecords } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import type { Seal } from "./seal.ts";
+import { createStatus } from "./status.ts";
 import { createTokenService } from "./tokens-service.ts";
 
 export interface ClusterOptions {
@@ -119,26 +116,6 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     memberName: () => identity.read()?.view.view.name,
   });
 
-  function memberStatus({ view: { view } }: Member): NodeStatus {
-    return {
-      name: view.name,
-      address: view.role === "worker" ? (view.addresses[0] ?? "") : view.k8sdAddress,
-      "cluster-role": view.role,
-      // The embedded datastore has one voter, and an external one is nobody's member.
-      ...(view.datastore.engine === "external" ? {} : { "datastore-role": "voter" as const }),
-    };
-  }
-
-  /** The control planes, as far as they are known; before the first look that is this node alone. */
-  function memberStatuses(self: Member): NodeStatus[] {
-    const own = memberStatus(self);
-    const others = deps.roster
-      .members()
-      .filter(({ id, role, state }) => id !== self.id && role === "control-plane" && state === "active")
-      .map(({ name, k8sdAddress }) => ({ ...own, name, address: k8sdAddress }));
-    return [own, ...others].sort((a, b) => ((a.name ?? "") < (b.name ?? "") ? -1 : 1));
-  }
-
   function settle(run: OperationRun): { id: string; events: OperationRun["events"]; result: Promise<NodeStatus> } {
     return { id: run.id, events: run.events, result: run.result as Promise<NodeStatus> };
   }
@@ -169,40 +146,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
       );
     },
 
-    async clusterStatus(signal: AbortSignal): Promise<ClusterStatus> {
-      const self = member();
-      const input = self.view;
-      const connections = deps.connections();
-      const conditions = await observeConditions(
-        input,
-        {
-          services: host.services,
-          datastore: await connections.datastore(),
-          kube: input.kubernetes ? await connections.kube() : undefined,
-          now: deps.now,
-        },
-        signal,
-      );
-      const { datastore } = input.view;
-      return {
-        ...(conditions.every((condition) => condition.ok) ? { ready: true as const } : {}),
-        members: memberStatuses(self),
-        config: toUserFacing(input.config),
-        datastore: {
-          type: datastore.engine,
-          ...(datastore.engine === "external" ? { servers: [...datastore.endpoints] } : {}),
-        },
-        ...featureStatuses(input.config, new Date(deps.now()).toISOString()),
-        conditions: [...conditions],
-      };
-    },
-
-    async localNode(_signal: AbortSignal): Promise<LocalNodeStatus> {
-      const self = member();
-      const { taints } = self.view.view.kubelet;
-      // No taint is one empty string: what splitting kubelet's empty flag always gave.
-      return { status: memberStatus(self), taints: taints.length === 0 ? [""] : [...taints] };
-    },
+    ...createStatus({ ...deps, member }),
 
     async kubeconfig(server: string, _signal: AbortSignal): Promise<string> {
       const { view } = member().view;
