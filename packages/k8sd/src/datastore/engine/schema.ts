@@ -53,7 +53,8 @@ export function openDatabases(file: string): Databases {
   try {
     // Free pages can be given back in slices; takes effect before the first table is made, or by a rewrite.
     const slices = db.pragma("auto_vacuum", { simple: true }) === 2;
-    db.pragma("auto_vacuum = INCREMENTAL");
+    // Said again it would be written again, and a full disk has no room for that.
+    if (!slices) db.pragma("auto_vacuum = INCREMENTAL");
     db.pragma("journal_mode = WAL");
     // Waits for the disk and folds of the log are `Disk`'s.
     db.pragma("synchronous = NORMAL");
