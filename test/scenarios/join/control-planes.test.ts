@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, daemonState } from "../../expect-node.ts";
 import { createFaultPoints, faultEnvironment } from "../../faults/points.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
@@ -86,5 +87,6 @@ describe.skipIf(reason !== undefined)("control planes on etcd", () => {
     await joins(host(n4), "n4", token);
     expect(await etcdMembers(host(n1))).toMatchObject({ n2: "voter", n3: "voter", n4: "voter" });
     await becomesReady(host(n4));
+    await expectAgreement([host(n1), host(n2), host(n4)], { unasked: { n3: "control-plane" } });
   });
 });

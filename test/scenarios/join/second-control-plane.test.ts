@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, kubectl } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import { createNetwork, type Network } from "../../hosts/network.ts";
@@ -43,5 +44,6 @@ describe.skipIf(reason !== undefined)("a second control plane with Kubernetes", 
       `https://${second.address}:6443/api`,
     );
     expect(answer.stdout).toBe("200");
+    await expectAgreement([founder, second]);
   });
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s, kubectl } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import { createNetwork, type Network } from "../../hosts/network.ts";
@@ -101,5 +102,6 @@ describe.skipIf(reason !== undefined)("a worker of a cluster on sqlite", () => {
     await expect.poll(async () => (await k8s(worker, ["local-node-status"])).exitCode, { timeout: 60_000 }).toBe(0);
     // The Node says Ready for a while whatever has become of it; a new pod is started by the kubelet alone.
     await pod("after", "w1");
+    await expectAgreement([founder, worker]);
   });
 });

@@ -1,0 +1,87 @@
+import { expect } from "vitest";
+import { kubectl } from "./expect-node.ts";
+import type { Host } from "./hosts/types.ts";
+import { callDaemon } from "./node.ts";
+import { etcdMembers } from "./scenarios/join/nodes.ts";
+
+export interface AgreementOptions {
+  /** Members that are in by right although their hosts are not asked: off, or cut off. */
+  readonly unasked?: Readonly<Record<string, "control-plane" | "worker">>;
+  readonly timeoutMs?: number;
+}
+
+/** What one source says: who is in, and as what. */
+type View = Readonly<Record<string, string>>;
+
+/**
+ * After every scenario: the hosts that are given are the cluster, and everything that knows of members says the same: the
+ * ledger on each control plane, etcd's members, Kubernetes' Nodes; and no token is held for anybody.
+ */
+export async function expectAgreement(hosts: readonly Host[], options: AgreementOptions = {}): Promise<void> {
+  const { unasked = {}, timeoutMs = 60_000 } = options;
+  const own = await Promise.all(hosts.map(async (host) => ({ host, ...(await selfOf(host)) })));
+  const controlPlanes = own.filter(({ role }) => role === "control-plane");
+  if (controlPlanes.length === 0) throw new Error("cannot check for agreement: no control plane was given");
+  const roles: View = { ...Object.fromEntries(own.map(({ name, role }) => [name, role])), ...unasked };
+  const names = Object.keys(roles).sort();
+  const voters = names.filter((name) => roles[name] === "control-plane");
+
+  const wanted: Record<string, View> = {};
+  const actual: Record<string, () => Promise<View>> = {};
+  for (const { host, name } of controlPlanes) {
+    wanted[`ledger on ${name}`] = Object.fromEntries(names.map((each) => [each, `active ${roles[each]}`]));
+    actual[`ledger on ${name}`] = () => ledgerOf(host);
+    wanted[`joins under way on ${name}`] = {};
+    actual[`joins under way on ${name}`] = () => joining(host);
+    if (await isActive(host, "k8s-etcd")) {
+      wanted[`etcd on ${name}`] = Object.fromEntries(voters.map((each) => [each, "voter"]));
+      actual[`etcd on ${name}`] = () => etcdMembers(host);
+    }
+    if (await isActive(host, "k8s-kube-apiserver")) {
+      wanted[`Kubernetes on ${name}`] = Object.fromEntries(names.map((each) => [each, "Node"]));
+      actual[`Kubernetes on ${name}`] = () => nodesOf(host);
+    }
+  }
+  const look = async (): Promise<Record<string, View>> =>
+    Object.fromEntries(
+      await Promise.all(
+        Object.entries(actual).map(
+          async ([source, read]): Promise<[string, View]> => [
+            source,
+            await read().catch((error: unknown): View => ({ error: String(error) })),
+          ],
+        ),
+      ),
+    );
+  await expect.poll(look, { timeout: timeoutMs, interval: 500 }).toEqual(wanted);
+}
+
+async function selfOf(host: Host): Promise<{ readonly name: string; readonly role: string }> {
+  const { metadata, error } = await callDaemon(host, "GET", "/1.0/k8sd/node");
+  const { status } = (metadata ?? {}) as { status?: { name: string; "cluster-role": string } };
+  if (status === undefined) throw new Error(`cannot check for agreement: ${host.name} is no member: ${error}`);
+  return { name: status.name, role: status["cluster-role"] };
+}
+
+async function ledgerOf(host: Host): Promise<View> {
+  const { metadata, error } = await callDaemon(host, "GET", "/1.0/k8sd/members");
+  const { members } = (metadata ?? {}) as { members?: { name: string; state: string; role: string }[] };
+  if (members === undefined) return { error };
+  return Object.fromEntries(members.map(({ name, state, role }) => [name, `${state} ${role}`]));
+}
+
+async function joining(host: Host): Promise<View> {
+  const { metadata, error } = await callDaemon(host, "GET", "/1.0/k8sd/cluster/tokens");
+  const { tokens } = (metadata ?? {}) as { tokens?: { id: string; joining: number }[] };
+  if (tokens === undefined) return { error };
+  return Object.fromEntries(tokens.filter((token) => token.joining > 0).map(({ id, joining: n }) => [id, `${n}`]));
+}
+
+async function nodesOf(host: Host): Promise<View> {
+  const names = await kubectl(host, "get", "nodes", "-o", "name");
+  return Object.fromEntries([...names.matchAll(/^node\/(.+)$/gm)].map(([, name = ""]) => [name, "Node"]));
+}
+
+async function isActive(host: Host, unit: string): Promise<boolean> {
+  return (await host.tryRun(["systemctl", "is-active", "--quiet", unit])).exitCode === 0;
+}
