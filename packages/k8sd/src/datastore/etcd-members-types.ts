@@ -74,8 +74,15 @@ export interface RemoveMember extends MemberCall {
 
 /** The members of a managed etcd. Every call tries every endpoint, may be repeated, and ends by its deadline. */
 export interface EtcdMembers extends AsyncDisposable {
-  /** All members with their health. Answers without quorum too, from what a reachable member knows. */
-  list(call: { readonly signal: AbortSignal; readonly timeoutMs?: number }): Promise<EtcdMemberList>;
+  /**
+   * All members with their health. Answers without quorum too, from what a reachable member knows; `settled` asks for what
+   * the quorum knows.
+   */
+  list(call: {
+    readonly signal: AbortSignal;
+    readonly timeoutMs?: number;
+    readonly settled?: boolean;
+  }): Promise<EtcdMemberList>;
   /**
    * Adds a member without a vote and gives it back; a member with these peer URLs is given back as it is. Waits its turn
    * while another learner is there, and for a cluster that cannot accept it now.

@@ -117,13 +117,15 @@ export function createEtcdMembers(options: EtcdMembersOptions): EtcdMembers {
       const timeoutMs = call.timeoutMs ?? healthMs;
       const signal = AbortSignal.any([call.signal, closed.signal]);
       // Half of the time for the list, so that the other half is there for the members' health.
-      const members = await calls.list(false, withDeadline(signal, timeoutMs / 2)).catch((error: unknown) => {
-        signal.throwIfAborted();
-        throw new AppError("unavailable", `cannot list the members of etcd within ${timeoutMs / 1000} s`, {
-          remedy: recoverRemedy,
-          cause: error,
+      const members = await calls
+        .list(call.settled ?? false, withDeadline(signal, timeoutMs / 2))
+        .catch((error: unknown) => {
+          signal.throwIfAborted();
+          throw new AppError("unavailable", `cannot list the members of etcd within ${timeoutMs / 1000} s`, {
+            remedy: recoverRemedy,
+            cause: error,
+          });
         });
-      });
       return withHealth(calls, members, timeoutMs / 2, signal);
     },
 

@@ -1,22 +1,23 @@
 import { readFile, rm } from "node:fs/promises";
 import type { Logger } from "pino";
 import { pkiFiles } from "../../components/certificates.ts";
-import type { DatastoreView, NodeView } from "../../components/component.ts";
+import type { NodeView } from "../../components/component.ts";
 import { etcd } from "../../components/etcd.ts";
 import { createEtcdClient } from "../../datastore/client.ts";
 import type { Member } from "../../datastore/datastore.ts";
 import { createEtcdMembers } from "../../datastore/etcd-members.ts";
-import { initialCluster } from "../../datastore/etcd-members-facts.ts";
 import type { EtcdMembers } from "../../datastore/etcd-members-types.ts";
 import type { ServiceManager } from "../../host/services.ts";
-import { AppError, errorText } from "../../lib/app-error.ts";
+import { errorText } from "../../lib/app-error.ts";
 import { withDeadline } from "../../lib/wait.ts";
 import type { StepContext } from "../../operations/plan.ts";
 import { createLedger } from "../ledger.ts";
+import { type EtcdView, etcdView, ownPeerUrl } from "./datastore-view.ts";
+import { firstStart } from "./first-start.ts";
 import { peerUrl } from "./prepare.ts";
 
 export interface JoinDatastoreDeps {
-  readonly services: Pick<ServiceManager, "apply" | "start" | "stop">;
+  readonly services: Pick<ServiceManager, "apply" | "start" | "stop" | "status" | "logs">;
   readonly log: Logger;
 }
 
@@ -26,8 +27,6 @@ const catchUpMs = 30 * 60_000;
 const queueMs = 15 * 60_000;
 /** A cluster that cannot answer takes the member out itself, when the hold of this node is over. */
 const removeMs = 20_000;
-
-type EtcdView = Extract<DatastoreView, { readonly engine: "etcd" }>;
 
 /** This node becomes a voting member: without a vote first, until it has all that was written. */
 export async function joinDatastore(view: NodeView, context: StepContext, deps: JoinDatastoreDeps): Promise<void> {
@@ -45,11 +44,7 @@ export async function joinDatastore(view: NodeView, context: StepContext, deps: 
     timeoutMs: queueMs,
     onProgress,
   });
-  const all = await members.list({ signal });
-  const peers = initialCluster(all.members, { name: view.name, peerUrl: own });
-  const joining: NodeView = { ...view, datastore: { ...datastore, initialCluster: { state: "existing", peers } } };
-  await deps.services.apply(etcd.render(joining).service, signal);
-  await deps.services.start(etcd.name, signal);
+  await firstStart(view, context, { services: deps.services, members });
   await members.awaitCaughtUp(learner.id, { signal, timeoutMs: catchUpMs, onProgress });
   await members.promote(learner.id, { signal, onProgress });
 }
@@ -75,15 +70,6 @@ export async function leaveDatastore(view: NodeView, signal: AbortSignal, deps: 
   }
   await deps.services.stop(etcd.name, signal);
   await rm(view.paths.etcd, { recursive: true, force: true });
-}
-
-function etcdView({ datastore }: NodeView): EtcdView {
-  if (datastore.engine === "etcd") return datastore;
-  throw new AppError("internal", `cannot join a datastore of the kind ${datastore.engine}`);
-}
-
-function ownPeerUrl({ addresses: [address = ""] }: NodeView, { peerPort }: EtcdView): string {
-  return peerUrl(address, peerPort);
 }
 
 /** The client URLs of those who were members when the place was reserved. */

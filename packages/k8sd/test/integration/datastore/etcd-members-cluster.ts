@@ -20,6 +20,7 @@ export interface TestMember {
   readonly name: string;
   readonly clientUrl: string;
   readonly peerUrl: string;
+  readonly data: string;
   start(peers: Readonly<Record<string, string>>, state: "new" | "existing"): void;
   /** kill -9. */
   kill(): Promise<void>;
@@ -60,6 +61,7 @@ export async function createTestCluster(strict = false): Promise<TestCluster> {
       name,
       clientUrl,
       peerUrl,
+      data,
       start(peers, state) {
         const args = ["--name", name, "--data-dir", data, "--log-level", "fatal", "--unsafe-no-fsync"];
         args.push("--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl);
