@@ -22,8 +22,8 @@ const thisRepository = resolve(import.meta.dirname, "..");
 /** Says that a folder is ours to tidy up. */
 const marker = ".staged-by-k8s";
 
+const commandLine = "packages/cli/dist/k8s";
 const bundles = {
-  "k8s.js": "packages/cli/dist/k8s.js",
   "k8sd.js": "packages/k8sd/dist/k8sd.js",
   "k8s-datastore.js": "packages/k8sd/dist/k8s-datastore.js",
   "k8s-apiserver-proxy.js": "packages/k8sd/dist/k8s-apiserver-proxy.js",
@@ -61,6 +61,7 @@ async function ownFiles(repository: string): Promise<readonly Entry[]> {
   const native = `prebuilds/linux-${process.arch}.node`;
   const library = (await filesBelow(join(sqlite, "lib"))).map((path) => join("lib", path));
   const wrappers = await readdir(join(repository, "snap/bin"));
+  const commands = await filesBelow(join(repository, commandLine));
   return [
     ...wrappers.map((name) => ({ to: `bin/${name}`, copyOf: join(repository, "snap/bin", name), mode: 0o755 })),
     { to: "bin/node", linkOf: await nodeProgram(repository) },
@@ -69,6 +70,11 @@ async function ownFiles(repository: string): Promise<readonly Entry[]> {
     ...Object.entries(bundles).map(([name, from]) => ({
       to: `lib/${name}`,
       copyOf: join(repository, from),
+      mode: 0o644,
+    })),
+    ...commands.map((path) => ({
+      to: `lib/k8s/${path}`,
+      copyOf: join(repository, commandLine, path),
       mode: 0o644,
     })),
     ...["package.json", "LICENSE", ...library, native].map((path) => ({

@@ -1,4 +1,6 @@
 import { runCli } from "./cli.ts";
 import { hostDeps } from "./host-deps.ts";
 
-process.exitCode = await runCli(process.argv.slice(2), hostDeps);
+void runCli(process.argv.slice(2), hostDeps).then((exitCode) => {
+  process.exitCode = exitCode;
+});

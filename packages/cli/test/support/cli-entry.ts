@@ -4,9 +4,11 @@ import { hostDeps } from "../../src/host-deps.ts";
 
 const { TEST_UID = "0", TEST_ROOT = "/nonexistent", TEST_HOSTNAME = "Node-A" } = process.env;
 
-process.exitCode = await runCli(process.argv.slice(2), {
+void runCli(process.argv.slice(2), {
   ...hostDeps,
   root: TEST_ROOT,
   uid: () => Number(TEST_UID),
   hostname: () => TEST_HOSTNAME,
+}).then((exitCode) => {
+  process.exitCode = exitCode;
 });

@@ -7,6 +7,7 @@ import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { build } from "rolldown";
 import { afterAll, beforeAll } from "vitest";
+import { commandLine } from "../../../../rolldown.config.ts";
 
 export interface CliOptions {
   readonly args: readonly string[];
@@ -33,13 +34,7 @@ const bundles = mkdtempSync(join(tmpdir(), "k8s-cli-bundle-"));
 /** Bundled as it is shipped: so the bundle is what is tested, and fifty processes start in half of the time. */
 beforeAll(async () => {
   const bundle = (name: string, input: URL) =>
-    build({
-      input: fileURLToPath(input),
-      platform: "node",
-      resolve: { conditionNames: ["source", "node", "import"] },
-      output: { file: join(bundles, `${name}.mjs`), format: "esm", minify: true, codeSplitting: false },
-      logLevel: "warn",
-    });
+    build({ ...commandLine(fileURLToPath(input), join(bundles, name)), logLevel: "warn" });
   await Promise.all([
     bundle("main", new URL("../../src/main.ts", import.meta.url)),
     bundle("test", new URL("./cli-entry.ts", import.meta.url)),
@@ -49,11 +44,15 @@ beforeAll(async () => {
 afterAll(() => rm(bundles, { recursive: true, force: true }));
 
 /** The program's file. */
-export const mainBundle = join(bundles, "main.mjs");
+export const mainBundle = fileOf("main");
+
+function fileOf(entry: string): string {
+  return join(bundles, entry, "k8s.cjs");
+}
 
 /** Starts the real program: sockets, signals and exit codes are the operating system's. */
 export function startCli(options: CliOptions): RunningCli {
-  const child = spawn(process.execPath, [join(bundles, `${options.entry ?? "test"}.mjs`), ...options.args], {
+  const child = spawn(process.execPath, [fileOf(options.entry ?? "test"), ...options.args], {
     env: { PATH: process.env.PATH, ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
   });

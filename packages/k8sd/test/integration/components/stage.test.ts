@@ -20,12 +20,12 @@ beforeEach(async () => {
   components = join(base, "components");
   out = join(base, "out");
   await mkdir(join(repository, "packages/k8sd/dist"), { recursive: true });
-  await mkdir(join(repository, "packages/cli/dist"), { recursive: true });
+  await mkdir(join(repository, "packages/cli/dist/k8s"), { recursive: true });
   await cp(join(real, "snap"), join(repository, "snap"), { recursive: true });
   await symlink(join(real, "node_modules"), join(repository, "node_modules"));
   await symlink(join(real, "packages/k8sd/node_modules"), join(repository, "packages/k8sd/node_modules"));
   for (const file of [
-    "cli/dist/k8s.js",
+    "cli/dist/k8s/k8s.cjs",
     "k8sd/dist/k8sd.js",
     "k8sd/dist/k8s-datastore.js",
     "k8sd/dist/k8s-apiserver-proxy.js",
@@ -99,14 +99,14 @@ describe("the staged tree", () => {
     expect(first).toMatchObject({ changed: first.files, removed: 0 });
     expect(await stageSnap({ out, components, repository })).toEqual({ files: first.files, changed: 0, removed: 0 });
 
-    await writeFile(join(repository, "packages/cli/dist/k8s.js"), "// longer than before, and newer\n".repeat(50));
+    await writeFile(join(repository, "packages/cli/dist/k8s/k8s.cjs"), "// longer than before, and newer\n".repeat(50));
     await rm(join(components, "bin/etcd"));
     expect(await stageSnap({ out, components, repository })).toEqual({
       files: first.files - 1,
       changed: 1,
       removed: 1,
     });
-    expect(await readFile(join(out, "lib/k8s.js"), "utf8")).toContain("newer");
+    expect(await readFile(join(out, "lib/k8s/k8s.cjs"), "utf8")).toContain("newer");
     expect(await readdir(join(out, "bin"))).not.toContain("etcd");
   });
 
