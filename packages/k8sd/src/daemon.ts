@@ -8,10 +8,11 @@ import { linkOf } from "./cluster/join/link.ts";
 import type { JoinStep } from "./cluster/join/plan.ts";
 import { loadNodeKey } from "./cluster/node-key.ts";
 import { createRoster } from "./cluster/roster.ts";
-import { loadSeal, type Seal } from "./cluster/seal.ts";
+import { createSealFile } from "./cluster/seal.ts";
 import { inspectMachine } from "./components/machine.ts";
 import { createHost } from "./host/create-host.ts";
 import { groupId } from "./host/groups.ts";
+import { programVersions } from "./host/program-versions.ts";
 import { createHttpApp } from "./http/app.ts";
 import type { DatabaseStatus, Domain } from "./http/domain.ts";
 import { listenUnix } from "./http/listeners.ts";
@@ -26,6 +27,7 @@ import { openNodeDb } from "./node-db/node-db.ts";
 import { createFaultPoints } from "./operations/boundary.ts";
 import { createRunner } from "./operations/runner.ts";
 import type { DaemonOptions } from "./options.ts";
+import { version } from "./version.ts";
 
 /** The composition root: opens, wires and starts everything in this order; stops it in reverse. Runs until `stop`. */
 export async function runDaemon(options: DaemonOptions, log: Logger, stop: AbortSignal): Promise<void> {
@@ -51,8 +53,9 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
 
   const nodeKey = await loadNodeKey(paths.nodeKey);
   const roster = createRoster(nodeKey.fingerprint);
-  // Read each time: a join brings the cluster's own.
-  const seal = (): Promise<Seal> => loadSeal(paths.sealKey);
+  const versions = (signal: AbortSignal) =>
+    programVersions(host, { k8sd: version, kubernetes: options.kubernetes }, signal);
+  const seal = createSealFile(paths.sealKey);
 
   const databaseStatus = (): DatabaseStatus => {
     if (!started) return "Database is still starting";
@@ -69,6 +72,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
       seal,
       audit: createAudit(db, now),
       nodeKey,
+      versions,
       roster,
       log: log.child({ module: "cluster" }),
       now,
@@ -94,7 +98,16 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   const member = stack.use(
     createMember(
       { drainTimeoutMs: options.drainTimeoutMs },
-      { host, log, handler: http.listener("tls"), nodeKey, roster, sweepJoinTokens: cluster.joinTokens.sweep, now },
+      {
+        host,
+        log,
+        handler: http.listener("tls"),
+        nodeKey,
+        roster,
+        versions,
+        sweepJoinTokens: cluster.joinTokens.sweep,
+        now,
+      },
     ),
   );
   const setUp: BootstrapDeps = {
@@ -104,6 +117,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     identity,
     seal,
     nodeKey,
+    versions,
     connect: connectDatastore,
     listener: member,
     joined: () => runMember(),

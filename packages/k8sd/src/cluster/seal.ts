@@ -24,14 +24,30 @@ export function createSeal(bytes: Uint8Array): Seal {
   };
 }
 
-/** Reads the key of the seal, or makes it. */
-export async function loadSeal(file: string): Promise<Seal> {
-  try {
-    return createSeal(await readFile(file));
-  } catch (error) {
-    if (!isMissingFile(error)) throw error;
+/** Reads the key of the seal each time, because a join brings the cluster's own; makes it when there is none. */
+export function createSealFile(path: string): () => Promise<Seal> {
+  let making: Promise<Seal> | undefined;
+  const read = async (): Promise<Seal> => createSeal(await readFile(path));
+  const orMissing = (error: unknown): undefined => {
+    if (isMissingFile(error)) return undefined;
+    throw error;
+  };
+
+  async function make(): Promise<Seal> {
+    // Whoever asked at the same time may have made it: a second key would not open what the first one closed.
+    const made = await read().catch(orMissing);
+    if (made !== undefined) return made;
     const key = randomBytes(keyBytes);
-    await writeFileAtomic({ path: file, content: key, mode: 0o600 });
+    await writeFileAtomic({ path, content: key, mode: 0o600 });
     return createSeal(key);
   }
+
+  return async () => {
+    const known = await read().catch(orMissing);
+    if (known !== undefined) return known;
+    making ??= make().finally(() => {
+      making = undefined;
+    });
+    return making;
+  };
 }
