@@ -14,6 +14,7 @@ import { type Reconciler, runReconciler } from "./reconcile/loop.ts";
 import { createMasquerade } from "./reconcile/masquerade.ts";
 import { createLedgerFollower, createMembersPoll } from "./reconcile/members.ts";
 import { createNodeLabels } from "./reconcile/node-labels.ts";
+import { createOwnVersions } from "./reconcile/own-versions.ts";
 import { createRoutes } from "./reconcile/routes.ts";
 import { createServicesReconciler } from "./reconcile/services.ts";
 
@@ -27,6 +28,8 @@ export interface MemberDeps {
   readonly handler: RequestListener;
   readonly nodeKey: NodeKey;
   readonly roster: Roster;
+  /** Of what runs on this node. */
+  readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   readonly sweepJoinTokens: (signal: AbortSignal) => Promise<unknown>;
   readonly now: () => number;
 }
@@ -91,6 +94,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
   const controlPlaneReconcilers = (input: BootstrapInput, connections: Connections): readonly Reconciler[] => [
     createLedgerFollower(input.config, { roster, datastore: connections.datastore }),
     createJoinTokensSweep({ sweep: deps.sweepJoinTokens }),
+    createOwnVersions(input.nodeId, { datastore: connections.datastore, versions: deps.versions }),
     ...(input.kubernetes ? [createNodeLabels(input.view, { kube: connections.kube, members: roster.members })] : []),
   ];
 

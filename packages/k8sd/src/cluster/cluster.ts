@@ -49,6 +49,8 @@ export interface ClusterDeps {
   readonly connections: () => Connections;
   readonly audit: Audit;
   readonly nodeKey: NodeKey;
+  /** Of what runs on this node. */
+  readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   readonly roster: Pick<Roster, "members">;
   readonly log: Logger;
   readonly now: () => number;
@@ -112,7 +114,6 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
   const join = createJoin({
     ...deps,
     kubernetes: options.kubernetes,
-    versions: {},
     memberName: () => identity.read()?.view.view.name,
   });
 

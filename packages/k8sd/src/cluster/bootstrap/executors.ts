@@ -34,6 +34,8 @@ export interface BootstrapDeps {
   readonly identity: IdentityStore<BootstrapInput>;
   readonly seal: () => Promise<Seal>;
   readonly nodeKey: NodeKey;
+  /** Of what runs on this node. */
+  readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   /** A connection to the datastore of a node that is not a member yet; the caller closes it. */
   readonly connect: (view: NodeView) => Promise<Datastore>;
   readonly listener: { open(address: string): Promise<void>; close(): Promise<void> };
@@ -188,6 +190,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
     "record-cluster": {
       run: async (_step, context) => {
         const input = inputOf(context);
+        const versions = await deps.versions(context.signal);
         await using datastore = await deps.connect(input.view);
         await createLedger(datastore).found(
           {
@@ -200,6 +203,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
               role: input.view.role,
               state: "active",
               publicKeyFingerprint: deps.nodeKey.fingerprint,
+              versions,
             },
             config: input.config,
           },

@@ -12,6 +12,8 @@ export interface JoinStarterDeps extends JoinPrepareDeps {
   readonly nodeKey: NodeKey;
   readonly log: Logger;
   readonly now: () => number;
+  /** Of what runs on this node. */
+  readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   /** Name of the member that this node is. */
   readonly memberName: () => string | undefined;
 }
@@ -33,11 +35,11 @@ export function createJoin(deps: JoinStarterDeps) {
 
   async function begin(order: JoinOrder, requestId: string): Promise<OperationRun> {
     const timeoutMs = Math.min(order.timeoutMs === 0 ? joinCeilingMs : order.timeoutMs, joinCeilingMs);
-    const wish = prepareWish(order, deps);
+    const signal = AbortSignal.timeout(timeoutMs);
+    const wish = prepareWish(order, await deps.versions(signal), deps);
     const identity = deps.nodeKey.certificate(order.name, new Date(deps.now()));
     const { addresses, fingerprint } = wish.ticket;
     const link = createClusterLink({ addresses, fingerprint, identity, patienceMs });
-    const signal = AbortSignal.timeout(timeoutMs);
     const askedAt = deps.now();
     const answer = await link.reserve(wish.request, signal);
     try {

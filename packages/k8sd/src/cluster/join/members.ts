@@ -21,6 +21,7 @@ import type { ClusterRecord, MemberRecord } from "../ledger-records.ts";
 import { nodeIdOf } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import type { TokenService } from "../tokens-service.ts";
+import { refuseVersions } from "./version-check.ts";
 
 export interface MembersDeps {
   readonly paths: Paths;
@@ -77,7 +78,10 @@ export function createMembers(deps: MembersDeps) {
     }
     // The secret first: a stranger is told nothing of the cluster.
     const known = await tokens.check(claim.secret, claim, signal);
-    if (known !== undefined) refuseEngine(claim, config);
+    if (known !== undefined) {
+      refuseEngine(claim, config);
+      await refuseVersions(claim, config, { ledger, kube: deps.kube }, signal);
+    }
     const { member, heldUntil } = await tokens.admission.reserve(claim, signal);
     try {
       return await answerFor(claim, member, request.requests, { cluster, config }, signal);

@@ -32,7 +32,6 @@ export interface JoinPrepareDeps {
   readonly host: Host;
   readonly machine: MachineView;
   readonly kubernetes: boolean;
-  readonly versions: Readonly<Record<string, string>>;
 }
 
 /** All that is decided before the cluster is asked. */
@@ -50,7 +49,11 @@ export interface JoinSecret {
   readonly sealKey?: string;
 }
 
-export function prepareWish(order: JoinOrder, deps: JoinPrepareDeps): JoinWish {
+export function prepareWish(
+  order: JoinOrder,
+  versions: Readonly<Record<string, string>>,
+  deps: JoinPrepareDeps,
+): JoinWish {
   const ticket = decodeJoinToken(order.token);
   const config: NodePart =
     ticket.role === "worker" ? parseWorkerJoinConfig(order.config) : parseControlPlaneJoinConfig(order.config);
@@ -80,7 +83,7 @@ export function prepareWish(order: JoinOrder, deps: JoinPrepareDeps): JoinWish {
       role: ticket.role,
       addresses,
       "k8sd-address": address.text,
-      versions: { ...deps.versions },
+      versions: { ...versions },
       requests,
     },
   };

@@ -184,6 +184,18 @@ describe("a request for a place", () => {
     expect((await joinCluster(node, joinToken)).json.error).toBe("");
   });
 
+  test("of a version that does not go with the cluster's is refused with the remedy; the token stays good", async () => {
+    await using node = await createNode("q3");
+    const joinToken = await token(founder, worker);
+    const link = await linkFor(node, joinToken);
+    const request = { ...aRequest(node, joinToken), versions: { k8sd: "99.0.0" } };
+    await expect(link.reserve(request, AbortSignal.timeout(20_000))).rejects.toThrow(
+      /its k8sd is 99\.0\.0, that of n1 is .*Install k8sd/,
+    );
+    expect(await membersOf(founder)).not.toHaveProperty("q3");
+    expect((await joinCluster(node, joinToken)).json.error).toBe("");
+  });
+
   test("cannot be advanced by a node that has none", async () => {
     await using node = await createNode("q2");
     const link = await linkFor(node, await token(founder, worker));

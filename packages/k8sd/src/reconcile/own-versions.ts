@@ -1,0 +1,31 @@
+import { createLedger } from "../cluster/ledger.ts";
+import type { Datastore } from "../datastore/datastore.ts";
+import type { Reconciler } from "./loop.ts";
+
+/** Programs change with the daemon's own start; this is for a ledger that could not be written then. */
+const periodMs = 3_600_000;
+
+/** What runs on this node is what the ledger says of it, also after an upgrade. */
+export function createOwnVersions(
+  nodeId: string,
+  deps: {
+    readonly datastore: () => Promise<Datastore>;
+    readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
+  },
+): Reconciler {
+  return {
+    name: "own-versions",
+    reconcile: async (signal) => {
+      const versions = await deps.versions(signal);
+      const ledger = createLedger(await deps.datastore());
+      const member = await ledger.member(nodeId, signal);
+      const differs = member?.state === "active" && textOf(member.versions) !== textOf(versions);
+      if (differs) await ledger.update(nodeId, { versions }, signal);
+      return periodMs;
+    },
+  };
+}
+
+function textOf(versions: Readonly<Record<string, string>>): string {
+  return JSON.stringify(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
