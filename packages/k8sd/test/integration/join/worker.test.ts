@@ -190,7 +190,7 @@ describe("a request for a place", () => {
     const link = await linkFor(node, joinToken);
     const request = { ...aRequest(node, joinToken), versions: { k8sd: "99.0.0" } };
     await expect(link.reserve(request, AbortSignal.timeout(20_000))).rejects.toThrow(
-      /its k8sd is 99\.0\.0, that of n1 is .*Install k8sd/,
+      /its k8sd is 99\.0\.0, that of \S+ is .*Install k8sd/,
     );
     expect(await membersOf(founder)).not.toHaveProperty("q3");
     expect((await joinCluster(node, joinToken)).json.error).toBe("");
