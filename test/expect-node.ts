@@ -6,9 +6,9 @@ export function k8s(host: Host, argv: readonly string[], options: { stdin?: stri
 }
 
 /** Bootstraps and fails the test with all that was printed when that does not work. */
-export async function bootstrap(host: Host, config?: string): Promise<void> {
+export async function bootstrap(host: Host, config?: string, address = host.address): Promise<void> {
   const file = config === undefined ? [] : ["--file", "-"];
-  const result = await k8s(host, ["bootstrap", "--address", host.address, "--timeout", "180s", ...file], {
+  const result = await k8s(host, ["bootstrap", "--address", address, "--timeout", "180s", ...file], {
     ...(config === undefined ? {} : { stdin: config }),
   });
   if (result.exitCode !== 0) throw new Error(`${result.stderr}\n${tail(await host.journal("k8sd"))}`);

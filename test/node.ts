@@ -1,6 +1,7 @@
 import { copyFile, mkdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { createHost } from "./hosts/host.ts";
+import { createNetwork, type Network, type NetworkOptions } from "./hosts/network.ts";
 import type { Host, HostOptions } from "./hosts/types.ts";
 import type { Staged } from "./stage.ts";
 
@@ -16,6 +17,12 @@ const snapCommon = "/var/snap/k8s/common";
 /** The daemon's own argument file, in the host. */
 export const daemonFlagsFile = `${snapCommon}/args/k8sd`;
 const socket = `${snapCommon}/var/lib/k8sd/state/control.socket`;
+
+/** A network of nodes on which partitions, loss and delay can be made. */
+export function createNodeNetwork(staged: Staged, options: Omit<NetworkOptions, "toolsDir"> = {}): Promise<Network> {
+  const toolsDir = staged.usrLayers.at(-1);
+  return createNetwork({ ...options, ...(toolsDir === undefined ? {} : { toolsDir }) });
+}
 
 /** A test host that has k8sd installed and running, not bootstrapped yet. */
 export async function createNode(options: NodeOptions): Promise<Host> {

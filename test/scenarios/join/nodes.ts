@@ -34,9 +34,11 @@ export async function members(host: Host): Promise<Record<string, string>> {
 /** Name and vote of each member of etcd, as the member on this host says. */
 export async function etcdMembers(host: Host): Promise<Record<string, "voter" | "learner">> {
   const pki = "/etc/kubernetes/pki";
+  // A host has one loopback or both.
+  const endpoints = "https://127.0.0.1:2379,https://[::1]:2379";
   const { stdout } = await host.run(
     "/snap/k8s/current/bin/etcdctl",
-    ...["--endpoints", "https://127.0.0.1:2379", "--cacert", `${pki}/etcd/ca.crt`],
+    ...["--endpoints", endpoints, "--cacert", `${pki}/etcd/ca.crt`],
     ...["--cert", `${pki}/apiserver-etcd-client.crt`, "--key", `${pki}/apiserver-etcd-client.key`],
     ...["member", "list", "--write-out", "json"],
   );

@@ -4,15 +4,13 @@ import { becomesReady, bootstrap, k8s, kubectl } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import { createNetwork, type Network } from "../../hosts/network.ts";
 import type { Host } from "../../hosts/types.ts";
-import { webImage } from "../../kubernetes/images/names.ts";
 import { createNode } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 import { joins, joinToken } from "./nodes.ts";
+import { fetches, fieldOf as fieldIn, startPod } from "./pods.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
-
-const page = "/cgi-bin/hostname";
 
 describe.skipIf(reason !== undefined)("a worker of a cluster on sqlite", () => {
   let network: Network;
@@ -32,16 +30,8 @@ describe.skipIf(reason !== undefined)("a worker of a cluster on sqlite", () => {
     await network?.[Symbol.asyncDispose]();
   });
 
-  /** Runs a pod on one node, whatever the scheduler thinks, and waits until it runs. */
-  async function pod(name: string, node: string, ...command: string[]): Promise<void> {
-    const overrides = JSON.stringify({ spec: { nodeName: node, terminationGracePeriodSeconds: 1 } });
-    const image = [`--image=${webImage}`, "--image-pull-policy=IfNotPresent", `--overrides=${overrides}`];
-    await kubectl(founder, "run", name, ...image, ...(command.length === 0 ? [] : ["--command", "--", ...command]));
-    await kubectl(founder, "wait", `pod/${name}`, "--for=condition=Ready", "--timeout=120s");
-  }
-
-  const fieldOf = (kind: string, name: string, path: string) =>
-    kubectl(founder, "get", kind, name, "-o", `jsonpath={${path}}`);
+  const pod = (name: string, node: string, ...command: string[]) => startPod(founder, name, node, ...command);
+  const fieldOf = (kind: string, name: string, path: string) => fieldIn(founder, kind, name, path);
 
   test("joins with one command, and its Node becomes Ready with its role and its own pod range", async () => {
     await joins(worker, "w1", await joinToken(founder, "--worker"));
@@ -65,13 +55,7 @@ describe.skipIf(reason !== undefined)("a worker of a cluster on sqlite", () => {
     ]);
     expect(web).toMatch(/^10\.1\.1\./);
     for (const from of ["talker", "far"]) {
-      for (const address of [web, service]) {
-        // The image's busybox has no wget that works, its nc is enough for a page.
-        const request = `printf 'GET ${page} HTTP/1.0\\r\\n\\r\\n' | nc -w 5 ${address} 80`;
-        const fetched = () =>
-          kubectl(founder, "exec", from, "--", "sh", "-c", request).catch((error: unknown) => String(error));
-        await expect.poll(fetched, { timeout: 60_000, message: `${from} → ${address}` }).toMatch(/200 OK.*web/s);
-      }
+      for (const address of [web, service]) await fetches(founder, from, address, "web");
     }
   });
 
