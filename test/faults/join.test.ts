@@ -1,119 +1,174 @@
-import { type JoinInput, planJoin } from "@k8sd/k8sd/cluster/join/plan.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
+import { expectAgreement } from "../expect-agreement.ts";
 import { becomesReady, bootstrap, daemonState } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
-import { createNetwork, type Network } from "../hosts/network.ts";
+import type { Network } from "../hosts/network.ts";
 import { scanHost } from "../hosts/scan.ts";
 import type { Host, HostSnapshot } from "../hosts/types.ts";
-import { createNode, waitForDaemon } from "../node.ts";
-import { etcdConfig, etcdMembers, join, joinToken, members } from "../scenarios/join/nodes.ts";
+import { createNode, createNodeNetwork, waitForDaemon } from "../node.ts";
+import { join, joins, joinToken } from "../scenarios/join/nodes.ts";
 import { stagedForTests } from "../stage.ts";
+import { everything, isUnspent, type JoinRole, joinSteps, kill, stepOf } from "./join-setup.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 
-/** `npm test` kills the joining node in each step; `pnpm test:faults` the cluster's side and the power too. */
-const everything = process.env.K8SD_FAULTS !== "main";
+type Victim = "k8sd of the node" | "the power of the node" | "k8sd of the cluster" | "the datastore of the cluster";
 
-type Victim = "k8sd of the node" | "the power of the node" | "k8sd of the cluster";
+const nodeVictims: readonly Victim[] = ["k8sd of the node", "the power of the node"];
+const clusterVictims: readonly Victim[] = ["k8sd of the cluster", "the datastore of the cluster"];
 
-/** A control plane on etcd, the agent alone: what the plan of such a join is made from. */
-function aJoinInput(): JoinInput {
-  const input = aBootstrapInput({ kubernetes: false });
-  const datastore = {
-    engine: "etcd",
-    endpoints: [],
-    clientPort: 2379,
-    peerPort: 2380,
-    initialCluster: { state: "existing", peers: {} },
-  } as const;
-  const via = { fingerprint: "", addresses: [], apiServers: [] };
-  return { ...input, view: { ...input.view, datastore }, via, skewMs: 0 };
+interface Kind {
+  readonly role: JoinRole;
+  readonly kubernetes: boolean;
+  /** Steps before this one are the same as without Kubernetes. */
+  readonly from: string | undefined;
+  readonly victims: readonly Victim[];
+  /** Where `npm test` looks whether a join goes on with its token; the rest is the other tier's. */
+  readonly resumedAt: string;
 }
 
-const { steps, commit } = planJoin(aJoinInput(), "generated");
+const both: readonly Victim[] = [...nodeVictims, ...clusterVictims];
+const kinds: readonly Kind[] = [
+  {
+    role: "control plane",
+    kubernetes: false,
+    from: undefined,
+    victims: everything ? both : ["k8sd of the node"],
+    resumedAt: "Join the datastore",
+  },
+  {
+    role: "worker",
+    kubernetes: false,
+    from: undefined,
+    victims: everything ? both : ["k8sd of the node"],
+    resumedAt: "Write certificates",
+  },
+  ...(everything
+    ? ([
+        {
+          role: "control plane",
+          kubernetes: true,
+          from: "Start kube-apiserver",
+          victims: both,
+          resumedAt: "Wait for kube-controller-manager",
+        },
+        { role: "worker", kubernetes: true, from: "Start containerd", victims: both, resumedAt: "Wait for kubelet" },
+      ] as const)
+    : []),
+];
 
-async function kill(host: Host): Promise<void> {
-  const { stdout } = await host.run("systemctl", "show", "--property=MainPID", "--value", "k8sd");
-  if (stdout.trim() !== "0") await host.run("kill", "-9", stdout.trim());
-}
+for (const kind of kinds) {
+  const { role, kubernetes } = kind;
+  const { titles, commit } = joinSteps(role, kubernetes);
+  const first = kind.from === undefined ? 0 : stepOf(role, kubernetes, kind.from);
+  const engine = role === "worker" ? "" : "datastore-type: etcd\n";
+  const config = `${engine}${kubernetes ? "cluster-config: { network: { enabled: true } }\n" : ""}`;
+  const datastore = role === "worker" ? "k8s-k8s-datastore" : "k8s-etcd";
 
-describe.skipIf(reason !== undefined)("the join of a control plane, interrupted", () => {
-  let network: Network;
-  let founder: Host;
-  let node: Host;
-  let points: FaultPoints;
-  let before: HostSnapshot;
+  describe.skipIf(reason !== undefined)(
+    `the join of a ${role}${kubernetes ? " with Kubernetes" : ""}, interrupted`,
+    () => {
+      let network: Network | undefined;
+      let founder: Host;
+      let node: Host;
+      let points: FaultPoints;
+      let before: HostSnapshot;
 
-  beforeAll(async () => {
-    network = await createNetwork();
-    const staged = await stagedForTests();
-    const create = () => createNode({ staged, network, flags: ["--agent-only"], env: faultEnvironment });
-    [founder, node] = await Promise.all([create(), create()]);
-    points = createFaultPoints(node);
-    before = await node.snapshot();
-    await bootstrap(founder, etcdConfig);
-  });
-  afterAll(async () => {
-    await node?.[Symbol.asyncDispose]();
-    await founder?.[Symbol.asyncDispose]();
-    await network?.[Symbol.asyncDispose]();
-  });
+      const flags = kubernetes ? [] : ["--agent-only"];
+      async function fresh(): Promise<void> {
+        await remove();
+        const staged = await stagedForTests();
+        network = await createNodeNetwork(staged);
+        const create = () => createNode({ staged, network: network as Network, flags, env: faultEnvironment });
+        [founder, node] = await Promise.all([create(), create()]);
+        points = createFaultPoints(node);
+        before = await node.snapshot();
+        await bootstrap(founder, config === "" ? undefined : config);
+        if (kubernetes) await becomesReady(founder);
+      }
+      async function remove(): Promise<void> {
+        await Promise.all([node?.[Symbol.asyncDispose](), founder?.[Symbol.asyncDispose]()]);
+        await network?.[Symbol.asyncDispose]();
+        network = undefined;
+      }
+      beforeAll(fresh);
+      afterAll(remove);
 
-  const end: Readonly<Record<Victim, () => Promise<void>>> = {
-    "k8sd of the node": () => kill(node),
-    "the power of the node": async () => {
-      await node.cutPower();
-      await node.boot();
+      const end: Readonly<Record<Victim, () => Promise<void>>> = {
+        "k8sd of the node": () => kill(node, "k8sd"),
+        "the power of the node": async () => {
+          await node.cutPower();
+          await node.boot();
+        },
+        "k8sd of the cluster": () => kill(founder, "k8sd"),
+        "the datastore of the cluster": () => kill(founder, datastore),
+      };
+      const token = () => (role === "worker" ? joinToken(founder, "n2", "--worker") : joinToken(founder, "n2"));
+      const interruptions = (only?: string) =>
+        kind.victims.flatMap((victim) =>
+          titles.flatMap((title, step) => {
+            if (step < first || step >= commit || (only !== undefined && !title.startsWith(only))) return [];
+            return [{ title, step, victim }];
+          }),
+        );
+
+      /** Nothing of it on either side: ledger, etcd, Kubernetes, token, the host's disk. */
+      async function isOut(): Promise<void> {
+        await waitForDaemon(node);
+        await waitForDaemon(founder);
+        await expectAgreement([founder]);
+        await isUnspent(founder, "n2");
+        expect((await scanHost(node, before)).filter((line) => !daemonState.test(line))).toEqual([]);
+      }
+
+      /** Stands in the step while the victim is killed. @returns how the command ended that waited for the join */
+      async function interrupt(step: number, victim: Victim, joinToken: string) {
+        await points.hold(step, "in-run");
+        const running = join(node, "n2", joinToken).catch(() => undefined);
+        await points.reached(step, "in-run");
+        await end[victim]();
+        await points.release(step, "in-run");
+        const ended = await running;
+        await waitForDaemon(node);
+        await points.clear();
+        return ended;
+      }
+
+      test.each(interruptions())('in "$title" by killing $victim, and given up', async ({ step, victim }) => {
+        // One whose cluster's side was killed goes on, so it is made to give up at its end.
+        if (clusterVictims.includes(victim)) await points.fail(commit, "before-run");
+        await interrupt(step, victim, await token());
+        await isOut();
+      });
+
+      test.each(interruptions(everything ? undefined : kind.resumedAt))(
+        'in "$title" by killing $victim, and finished with the same token [A1] [A7]',
+        async ({ step, victim }) => {
+          const same = await token();
+          const ended = await interrupt(step, victim, same);
+          if (clusterVictims.includes(victim)) expect(ended).toMatchObject({ exitCode: 0 });
+          else await joins(node, "n2", same);
+          if (role === "control plane") await becomesReady(node, kubernetes ? "180s" : "60s");
+          await expectAgreement([founder, node]);
+          await fresh();
+        },
+      );
+
+      test("in its last step by killing k8sd of the node, and finished by the next start [A11]", async () => {
+        const once = await token();
+        await points.hold(commit, "before-run");
+        const running = join(node, "n2", once);
+        await points.reached(commit, "before-run");
+        await kill(node, "k8sd");
+        await points.clear();
+        await waitForDaemon(node);
+        // The command was waiting all the time and tells how it ended.
+        expect(await running).toMatchObject({ exitCode: 0 });
+        if (role === "control plane") await becomesReady(node, kubernetes ? "180s" : "60s");
+        await expectAgreement([founder, node]);
+      });
     },
-    "k8sd of the cluster": () => kill(founder),
-  };
-
-  /** Nothing of it on either side: ledger, etcd, the host's disk. */
-  async function isOut(): Promise<void> {
-    await waitForDaemon(node);
-    await waitForDaemon(founder);
-    expect(await members(founder)).toEqual({ [founder.name]: "active" });
-    expect(await etcdMembers(founder)).toEqual({ [founder.name]: "voter" });
-    expect((await scanHost(node, before)).filter((line) => !daemonState.test(line))).toEqual([]);
-  }
-
-  const victims: readonly Victim[] = everything
-    ? ["k8sd of the node", "the power of the node", "k8sd of the cluster"]
-    : ["k8sd of the node"];
-  const interruptions = victims.flatMap((victim) =>
-    steps.slice(0, commit).map(({ title }, step) => ({ title, step, victim })),
   );
-
-  test.each(interruptions)('in "$title" by killing $victim, and given up', async ({ step, victim }) => {
-    const token = await joinToken(founder, "n2");
-    // One whose cluster's side was killed goes on, so it is made to give up at its end.
-    if (victim === "k8sd of the cluster") await points.fail(commit, "before-run");
-    await points.hold(step, "in-run");
-    const running = join(node, "n2", token).catch(() => undefined);
-    await points.reached(step, "in-run");
-    await end[victim]();
-    await points.release(step, "in-run");
-    await running;
-    await waitForDaemon(node);
-    await points.clear();
-    await isOut();
-  });
-
-  test("in its last step by killing k8sd of the node, and finished by the next start", async () => {
-    const token = await joinToken(founder, "n2");
-    await points.hold(commit, "before-run");
-    const running = join(node, "n2", token);
-    await points.reached(commit, "before-run");
-    await kill(node);
-    await points.clear();
-    await waitForDaemon(node);
-    // The command was waiting all the time and tells how it ended.
-    expect(await running).toMatchObject({ exitCode: 0 });
-    await becomesReady(node);
-    expect(await members(node)).toEqual({ [founder.name]: "active", n2: "active" });
-    expect(await etcdMembers(node)).toEqual({ [founder.name]: "voter", n2: "voter" });
-  });
-});
+}
