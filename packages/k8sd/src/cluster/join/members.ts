@@ -142,6 +142,8 @@ export function createMembers(deps: MembersDeps) {
         return;
       case "release":
         if (member.state === "active" || member.state === "leaving") return giveUp(ledger, member, signal);
+        // Its kubelet may have registered it.
+        if (member.state === "joining") await (await deps.kube())?.delete(nodes, { name: member.name }, { signal });
         return tokens.admission.release(id, signal);
     }
   }
