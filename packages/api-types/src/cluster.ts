@@ -69,6 +69,14 @@ export const removeNodeRequest = z.strictObject({
 });
 export type RemoveNodeRequest = z.infer<typeof removeNodeRequest>;
 
+/** This node goes out of its cluster. */
+export const leaveRequest = z.strictObject({
+  /** True: without asking the cluster, which may be gone. */
+  force: z.boolean().default(false),
+  timeout: nanoseconds.default(0),
+});
+export type LeaveRequest = z.infer<typeof leaveRequest>;
+
 export const workerInfoRequest = z.strictObject({ address: text.default("") });
 export type WorkerInfoRequest = z.infer<typeof workerInfoRequest>;
 

@@ -9,6 +9,7 @@ import * as joinTokens from "./join-tokens.ts";
 import * as members from "./members.ts";
 import { localNodeStatus, nodeStatus } from "./node.ts";
 import * as operation from "./operation.ts";
+import * as recovery from "./recovery.ts";
 import * as snap from "./snap.ts";
 
 export type Method = "GET" | "PUT" | "POST" | "DELETE" | "PATCH";
@@ -201,11 +202,36 @@ export const endpoints = {
     request: members.reserveRequest,
     response: members.reserveResponse,
   }),
+  /** For whoever proves a key. */
+  memberStanding: endpoint("GET", "/1.0/k8sd/members/self", {
+    access: "anyone",
+    response: members.standingResponse,
+  }),
+  leave: endpoint("POST", "/1.0/k8sd/cluster/leave", {
+    access: "trusted",
+    request: cluster.leaveRequest,
+    response: empty,
+  }),
   /** For whoever proves the key of a node that has a place. */
   advanceMember: endpoint("POST", "/1.0/k8sd/members/advance", {
     access: "anyone",
     request: members.advanceRequest,
     response: empty,
+  }),
+
+  /** For the other control planes. */
+  datastoreCopy: endpoint("GET", "/1.0/k8sd/cluster/copy", {
+    access: "trusted-control-plane",
+    response: recovery.datastoreCopy,
+  }),
+  recoveryPlan: endpoint("GET", "/1.0/k8sd/cluster/recovery", {
+    access: "trusted-control-plane",
+    response: recovery.recoveryPlan,
+  }),
+  recover: endpoint("POST", "/1.0/k8sd/cluster/recovery", {
+    access: "trusted-control-plane",
+    request: recovery.recoverRequest,
+    response: recovery.recoverResponse,
   }),
 
   listOperations: endpoint("GET", "/1.0/k8sd/operations", {

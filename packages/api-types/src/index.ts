@@ -15,4 +15,5 @@ export * from "./join-tokens.ts";
 export * from "./members.ts";
 export * from "./node.ts";
 export * from "./operation.ts";
+export * from "./recovery.ts";
 export * from "./snap.ts";

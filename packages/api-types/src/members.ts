@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { bounds, name, pem, text, textList } from "./bounds.ts";
 import { clusterRole } from "./node.ts";
+import { recoveryRecord } from "./recovery.ts";
 
 /** One node as the others know it. */
 export const member = z.object({
@@ -43,7 +44,7 @@ export type ReserveRequest = z.infer<typeof reserveRequest>;
 
 export const reserveResponse = z.object({
   id: z.string(),
-  cluster: z.object({ id: z.string(), epoch: z.number() }),
+  cluster: z.object({ id: z.string(), epoch: z.number(), recovery: recoveryRecord.optional() }),
   /** The cluster's configuration as it is stored. */
   config: z.unknown(),
   "pod-cidrs": z.array(z.string()),
@@ -58,6 +59,12 @@ export const reserveResponse = z.object({
 });
 export type ReserveResponse = z.infer<typeof reserveResponse>;
 
+/** Of the node that asks, by the key that it proves. */
+export const standingResponse = z.object({
+  state: z.enum(["unknown", "reserved", "joining", "active", "leaving", "removed"]),
+});
+export type StandingResponse = z.infer<typeof standingResponse>;
+
 /** The next step of a node that has a place. */
-export const advanceRequest = z.strictObject({ action: z.enum(["begin", "renew", "commit", "release"]) });
+export const advanceRequest = z.strictObject({ action: z.enum(["begin", "renew", "commit", "release", "leave"]) });
 export type AdvanceRequest = z.infer<typeof advanceRequest>;

@@ -7,7 +7,12 @@ import { createJoinExecutors } from "./cluster/join/executors.ts";
 import { linkOf } from "./cluster/join/link.ts";
 import type { JoinStep } from "./cluster/join/plan.ts";
 import { loadNodeKey } from "./cluster/node-key.ts";
-import { createRoster } from "./cluster/roster.ts";
+import { createCopies } from "./cluster/recover/copies.ts";
+import { createRecoverExecutors, createRejoinExecutors } from "./cluster/recover/executors.ts";
+import type { RecoverStep, RejoinStep } from "./cluster/recover/plan.ts";
+
+import { createRemoval } from "./cluster/remove/removal.ts";
+import { createRoster, type KnownMember } from "./cluster/roster.ts";
 import { createSealFile } from "./cluster/seal.ts";
 import { inspectMachine } from "./components/machine.ts";
 import { createHost } from "./host/create-host.ts";
@@ -18,16 +23,23 @@ import type { DatabaseStatus, Domain } from "./http/domain.ts";
 import { listenUnix } from "./http/listeners.ts";
 import { routes, unimplemented } from "./http/routes.ts";
 import { systemClock } from "./lib/clock.ts";
+import { sleep } from "./lib/wait.ts";
 import { ensureDirectory } from "./lib/write-file.ts";
 import { createMember } from "./member.ts";
 import { createAudit } from "./node-db/audit.ts";
 import { createIdentityStore } from "./node-db/identity.ts";
 import { createJournal } from "./node-db/journal.ts";
 import { openNodeDb } from "./node-db/node-db.ts";
+import { createRosterStore } from "./node-db/roster-store.ts";
 import { createFaultPoints } from "./operations/boundary.ts";
 import { createRunner } from "./operations/runner.ts";
 import type { DaemonOptions } from "./options.ts";
+import { createEpochFollower } from "./reconcile/epoch.ts";
+import { runReconciler } from "./reconcile/loop.ts";
 import { version } from "./version.ts";
+
+/** An operation that a crash left is settled within this, or it waits for somebody else. */
+const settleMs = 60_000;
 
 /** The composition root: opens, wires and starts everything in this order; stops it in reverse. Runs until `stop`. */
 export async function runDaemon(options: DaemonOptions, log: Logger, stop: AbortSignal): Promise<void> {
@@ -52,7 +64,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   });
 
   const nodeKey = await loadNodeKey(paths.nodeKey);
-  const roster = createRoster(nodeKey.fingerprint);
+  const roster = createRoster(nodeKey.fingerprint, createRosterStore<KnownMember>(db));
   const versions = (signal: AbortSignal) =>
     programVersions(host, { k8sd: version, kubernetes: options.kubernetes }, signal);
   const seal = createSealFile(paths.sealKey);
@@ -61,6 +73,15 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     if (!started) return "Database is still starting";
     return identity.read() === undefined ? "Database is not yet initialized" : "Database is online";
   };
+  const copies = createCopies({
+    paths,
+    identity,
+    nodeKey,
+    roster,
+    connect: connectDatastore,
+    rejoining: () => journal.unfinished().some(({ kind }) => kind === "rejoin"),
+    now,
+  });
   const cluster = createCluster(
     { kubernetes: options.kubernetes },
     {
@@ -74,13 +95,33 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
       nodeKey,
       versions,
       roster,
+      copies,
       log: log.child({ module: "cluster" }),
       now,
       connections: () => member.connections(),
     },
   );
+  const removal = createRemoval({
+    host,
+    log: log.child({ module: "removal" }),
+    identity,
+    runner,
+    roster,
+    nodeKey,
+    connections: () => member.connections(),
+    member: {
+      stop: async () => {
+        await member.rest();
+        await member.close();
+      },
+    },
+    release: cluster.joinTokens.admission.release,
+    now,
+  });
   const domain: Domain = {
     ...cluster,
+    removeNode: removal.remove,
+    leave: removal.leave,
     databaseStatus,
     ready: () => started,
     identity: () => {
@@ -105,6 +146,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
         nodeKey,
         roster,
         versions,
+        removal,
         sweepJoinTokens: cluster.joinTokens.sweep,
         now,
       },
@@ -127,6 +169,9 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     "join",
     createJoinExecutors({ ...setUp, link: (input) => linkOf(input, { nodeKey, now }) }),
   );
+  const recovering = { ...setUp, member, log: log.child({ module: "recovery" }) };
+  runner.register<RecoverStep>("recover", createRecoverExecutors(recovering));
+  runner.register<RejoinStep>("rejoin", createRejoinExecutors(recovering));
   function runMember(): void {
     const self = identity.read();
     if (self !== undefined) member.run(self.view);
@@ -138,12 +183,20 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     http.listener("unix"),
   );
   stack.defer(() => socket.close(options.drainTimeoutMs));
+  const background: Promise<unknown>[] = [];
+  stack.defer(async () => void (await Promise.allSettled(background)));
   stack.defer(() => runner.stop());
   stack.defer(() => closing.abort());
 
   await host.resume(stop);
-  await runner.recover();
-  runMember();
+  // One that waits for others (a rejoin) goes on while the daemon answers.
+  const settled = runner.recover().then(runMember);
+  background.push(settled);
+  await Promise.race([settled, sleep(settleMs, stop)]).catch(() => {
+    // It stops: what is started below ends at once.
+  });
+  const epoch = createEpochFollower({ paths, member: () => identity.read(), copies, runner, journal });
+  background.push(runReconciler(epoch, log.child({ module: "recovery" }), stop));
   started = true;
   log.info({ socket: paths.controlSocket, member: identity.read()?.view.view.name }, "Started");
   await new Promise<void>((resolve) => stop.addEventListener("abort", () => resolve(), { once: true }));

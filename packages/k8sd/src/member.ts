@@ -3,13 +3,16 @@ import type { RequestListener } from "node:http";
 import type { Logger } from "pino";
 import { type BootstrapInput, serviceStages } from "./cluster/bootstrap/plan.ts";
 import { type Connections, createConnections } from "./cluster/connections.ts";
+import type { ClusterLink } from "./cluster/join/link.ts";
 import type { NodeKey } from "./cluster/node-key.ts";
+import type { TakeAway } from "./cluster/remove/take-away.ts";
 import type { Roster } from "./cluster/roster.ts";
 import { splitHostPort } from "./components/address.ts";
 import type { Host } from "./host/host.ts";
 import { listenTls, type TlsListener } from "./http/listeners.ts";
 import { AppError } from "./lib/app-error.ts";
 import { createJoinTokensSweep } from "./reconcile/join-tokens.ts";
+import { createLeaving } from "./reconcile/leaving.ts";
 import { type Reconciler, runReconciler } from "./reconcile/loop.ts";
 import { createMasquerade } from "./reconcile/masquerade.ts";
 import { createLedgerFollower, createMembersPoll } from "./reconcile/members.ts";
@@ -17,6 +20,7 @@ import { createNodeLabels } from "./reconcile/node-labels.ts";
 import { createOwnVersions } from "./reconcile/own-versions.ts";
 import { createRoutes } from "./reconcile/routes.ts";
 import { createServicesReconciler } from "./reconcile/services.ts";
+import { createStanding } from "./reconcile/standing.ts";
 
 export interface MemberOptions {
   readonly drainTimeoutMs: number;
@@ -30,6 +34,11 @@ export interface MemberDeps {
   readonly roster: Roster;
   /** Of what runs on this node. */
   readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
+  readonly removal: {
+    readonly takeAway: TakeAway;
+    readonly link: () => Promise<ClusterLink | undefined>;
+    readonly wasRemoved: () => void;
+  };
   readonly sweepJoinTokens: (signal: AbortSignal) => Promise<unknown>;
   readonly now: () => number;
 }
@@ -40,8 +49,8 @@ const listenerPeriodMs = 60_000;
  * What runs only on a node that is a member: HTTPS listener, connections to the cluster, reconcilers.
  *
  *   closed ──open──► listening ──run──► running ──dispose──► closed
- *      ▲                 │ close
- *      └─────────────────┘
+ *      ▲                 │ close  ▲          │
+ *      └─────────────────┘        └───rest───┘
  */
 export interface Member extends AsyncDisposable {
   /** Opens the listener; idempotent. A bootstrap does it before it makes the node a member. */
@@ -49,6 +58,8 @@ export interface Member extends AsyncDisposable {
   close(): Promise<void>;
   /** Starts everything; idempotent. */
   run(input: BootstrapInput): void;
+  /** Ends all of it but the listener, for a change of what it works with; `run` starts it again. */
+  rest(): Promise<void>;
   connections(): Connections;
 }
 
@@ -63,6 +74,14 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
     const open = listener;
     listener = undefined;
     await open?.close(options.drainTimeoutMs);
+  }
+
+  async function rest(): Promise<void> {
+    const resting = running;
+    resting?.stop.abort();
+    await resting?.ended;
+    await resting?.connections[Symbol.asyncDispose]();
+    if (running === resting) running = undefined;
   }
 
   async function open(address: string): Promise<void> {
@@ -94,6 +113,12 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
   const controlPlaneReconcilers = (input: BootstrapInput, connections: Connections): readonly Reconciler[] => [
     createLedgerFollower(input.config, { roster, datastore: connections.datastore }),
     createJoinTokensSweep({ sweep: deps.sweepJoinTokens }),
+    createLeaving(input.nodeId, {
+      connections,
+      members: roster.members,
+      takeAway: deps.removal.takeAway,
+      now: deps.now,
+    }),
     createOwnVersions(input.nodeId, { datastore: connections.datastore, versions: deps.versions }),
     ...(input.kubernetes ? [createNodeLabels(input.view, { kube: connections.kube, members: roster.members })] : []),
   ];
@@ -110,6 +135,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
   return {
     open,
     close,
+    rest,
     run: (input) => {
       if (running !== undefined) return;
       const stop = new AbortController();
@@ -117,6 +143,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       const names = serviceStages(input).flat();
       const reconcilers = [
         keepOpen(input.view.k8sdAddress),
+        createStanding({ link: deps.removal.link, removed: deps.removal.wasRemoved }),
         createServicesReconciler(names, { services: host.services, log }),
         ...(input.view.role === "worker" ? workerReconcilers(input) : controlPlaneReconcilers(input, connections)),
         ...(input.kubernetes ? networkReconcilers(input) : []),
@@ -131,10 +158,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       throw new AppError("unavailable", "cannot reach the cluster: the node has not finished its start");
     },
     [Symbol.asyncDispose]: async () => {
-      running?.stop.abort();
-      await running?.ended;
-      await running?.connections[Symbol.asyncDispose]();
-      running = undefined;
+      await rest();
       await close();
     },
   };

@@ -7,6 +7,19 @@ export interface ClusterRecord {
   readonly epoch: number;
   /** Milliseconds since the Unix epoch. */
   readonly createdAt: number;
+  /** How this epoch began; absent in the first. */
+  readonly recovery?: RecoveryRecord;
+}
+
+/** Of two recoveries that gave the same epoch, both sides choose the same by this. */
+export interface RecoveryRecord {
+  readonly id: string;
+  /** Name of the node whose copy was chosen. */
+  readonly by: string;
+  /** Term and index of that copy's last entry. */
+  readonly term: number;
+  readonly index: number;
+  readonly at: number;
 }
 
 export type MemberState =
@@ -19,6 +32,14 @@ export type MemberState =
   | "leaving"
   /** A tombstone: it says that this node is out, until it is old enough to be forgotten. */
   | "removed";
+
+/** How a member that is leaving goes out. */
+export interface Removal {
+  /** True: its pods are not asked to go elsewhere first. */
+  readonly force: boolean;
+  /** Until then whoever ordered it is at it; after that any control plane goes on. Milliseconds since the Unix epoch. */
+  readonly until: number;
+}
 
 /** One node. Everything else that is known of it (etcd member, Kubernetes Node, certificates) is derived from this. */
 export interface MemberRecord {
@@ -38,6 +59,8 @@ export interface MemberRecord {
   readonly versions: Readonly<Record<string, string>>;
   /** Which part of the pod range is its own; absent on a tombstone. */
   readonly podSubnetIndex?: number;
+  /** Of a member that is leaving. */
+  readonly removal?: Removal;
   /** Id of the token it came with; absent for the founder. */
   readonly token?: string;
   /** Of its state. Milliseconds since the Unix epoch. */

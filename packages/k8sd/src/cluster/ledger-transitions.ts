@@ -19,6 +19,6 @@ export function moved(member: StoredMember, to: MemberState, at: number): Stored
 
 /** What stays of a node that is out: that it was here. Its part of the pod range is free for others. */
 export function tombstone(member: StoredMember, at: number): StoredMember {
-  const { podSubnetIndex: _free, ...rest } = moved(member, "removed", at);
+  const { podSubnetIndex: _free, removal: _over, ...rest } = moved(member, "removed", at);
   return rest;
 }

@@ -11,6 +11,8 @@ import {
   membersPrefix,
   nameKey,
   podSubnetKey,
+  type RecoveryRecord,
+  type Removal,
   type StoredMember,
 } from "./ledger-records.ts";
 import { createLedgerStore, type Stored, untilSwapped, type Write } from "./ledger-store.ts";
@@ -42,10 +44,12 @@ export interface Ledger {
   /** Who has the name now, in whatever state. */
   memberNamed(name: string, signal: AbortSignal): Promise<MemberRecord | undefined>;
   update(id: string, update: MemberUpdate, signal: AbortSignal): Promise<MemberRecord>;
-  /** The node is going out; again is no error. */
-  leave(id: string, at: number, signal: AbortSignal): Promise<MemberRecord>;
+  /** The node is going out; again is no error, and may change how. */
+  leave(id: string, at: number, signal: AbortSignal, removal?: Removal): Promise<MemberRecord>;
   /** Nothing derived from the record is left: its name and its part of the pod range are free. Again is no error. */
   remove(id: string, at: number, signal: AbortSignal): Promise<MemberRecord>;
+  /** After a recovery; again, and later than another one, changes nothing. */
+  beginEpoch(epoch: number, recovery: RecoveryRecord, signal: AbortSignal): Promise<ClusterRecord>;
   /** Snapshot first (with `from` 0), then what changes, until the signal. */
   changes(options: ChangesOptions): AsyncIterable<LedgerChange>;
 }
@@ -123,16 +127,26 @@ export function createLedger(datastore: Datastore): Ledger {
         if (current.state !== "removed") return { next: { ...current, ...update } };
         throw new AppError("conflict", `cannot change the record of node ${current.name}: it was removed`);
       }),
-    leave: (id, at, signal) =>
-      change(id, "record that a member leaves", signal, (current) =>
-        current.state === "leaving" || current.state === "removed"
-          ? undefined
-          : { next: moved(current, "leaving", at) },
-      ),
+    leave: (id, at, signal, removal) =>
+      change(id, "record that a member leaves", signal, (current) => {
+        const how = removal === undefined ? {} : { removal };
+        if (current.state === "removed") return undefined;
+        if (current.state !== "leaving") return { next: { ...moved(current, "leaving", at), ...how } };
+        return removal === undefined ? undefined : { next: { ...current, removal } };
+      }),
     remove: (id, at, signal) =>
       change(id, "record that a member is removed", signal, (current) =>
         current.state === "removed" ? undefined : { next: tombstone(current, at), writes: freed(current) },
       ),
+    beginEpoch: (epoch, recovery, signal) =>
+      untilSwapped("begin a new epoch of the cluster", signal, async () => {
+        const seen = await store.read<ClusterRecord>(clusterKey, signal);
+        if (seen === undefined) throw new AppError("not-found", "cannot begin a new epoch: no cluster is recorded");
+        if (seen.value.epoch >= epoch) return seen.value;
+        const next: ClusterRecord = { ...seen.value, epoch, recovery };
+        const revision = await store.swap([{ key: clusterKey, seen }], [{ key: clusterKey, value: next }], signal);
+        return revision === undefined ? undefined : next;
+      }),
     changes: (options) => ledgerChanges(datastore, options),
   };
 }

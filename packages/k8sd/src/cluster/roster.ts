@@ -1,12 +1,14 @@
+import { isDeepStrictEqual } from "node:util";
+import type { RosterStore } from "../node-db/roster-store.ts";
 import type { Ledger } from "./ledger.ts";
 import type { MemberRecord } from "./ledger-records.ts";
 
 export type KnownMember = Pick<
   MemberRecord,
-  "id" | "name" | "role" | "state" | "addresses" | "k8sdAddress" | "publicKeyFingerprint"
+  "id" | "name" | "role" | "state" | "addresses" | "k8sdAddress" | "publicKeyFingerprint" | "removal"
 > & { readonly podCidrs: readonly string[] };
 
-/** Who is in the cluster, as this node last heard. In memory: asked for with every request. */
+/** Who is in the cluster, as this node last heard. In memory, because it is asked for with every request; kept over restarts. */
 export interface Roster {
   members(): readonly KnownMember[];
   /** Keys of those who are in, or on their way out. */
@@ -18,15 +20,22 @@ export interface Roster {
 
 type PodCidrs = (member: MemberRecord) => readonly string[];
 
-export function createRoster(ownKey: string): Roster {
+export function createRoster(ownKey: string, store: RosterStore<KnownMember>): Roster {
   let members: readonly KnownMember[] = [];
   let keys: ReadonlySet<string> = new Set([ownKey]);
 
   function replace(next: readonly KnownMember[]): void {
+    if (!isDeepStrictEqual(next, members)) store.write(next);
+    take(next);
+  }
+
+  function take(next: readonly KnownMember[]): void {
     members = next;
     const trusted = next.filter(({ state }) => state === "active" || state === "leaving");
     keys = new Set([ownKey, ...trusted.map((member) => member.publicKeyFingerprint)]);
   }
+
+  take(store.read());
 
   return {
     members: () => members,

@@ -2,6 +2,7 @@ import type {
   AdvanceRequest,
   BootstrapConfig,
   ClusterStatus,
+  DatastoreCopy,
   Empty,
   GetClusterConfigResponse,
   GetOperationResponse,
@@ -11,8 +12,11 @@ import type {
   NodeStatus,
   OperationEvent,
   OperationStatus,
+  RecoverResponse,
+  RecoveryPlan,
   ReserveRequest,
   ReserveResponse,
+  StandingResponse,
 } from "@k8sd/api-types";
 
 /** Texts that clients match on; all but "online" refuse what is not allowed before init. */
@@ -67,6 +71,23 @@ export interface JoinOrder {
   readonly timeoutMs: number;
 }
 
+export interface RecoverOrder {
+  readonly force: boolean;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+export interface LeaveOrder {
+  readonly force: boolean;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+export interface RemoveOrder extends LeaveOrder {
+  /** Name, id or address. */
+  readonly name: string;
+}
+
 export interface JoinTokenOrder {
   readonly role: "control-plane" | "worker";
   /** Cleaned; "" = a node of any name. */
@@ -100,6 +121,9 @@ export interface Domain {
   bootstrap(order: BootstrapOrder, options: { readonly requestId: string }): OperationRun<NodeStatus>;
   /** Kind "already-initialised": the node belongs to a cluster. */
   join(order: JoinOrder, options: { readonly requestId: string }): OperationRun<Empty>;
+  /** Takes another node out, or this one. One that is out already is no error. */
+  removeNode(order: RemoveOrder, options: { readonly requestId: string }): OperationRun<Empty>;
+  leave(order: LeaveOrder, options: { readonly requestId: string }): OperationRun<Empty>;
   /** `server` "" = this node's API server. Gives the YAML text. */
   kubeconfig(server: string, signal: AbortSignal): Promise<string>;
   clusterConfig(signal: AbortSignal): Promise<GetClusterConfigResponse>;
@@ -118,6 +142,8 @@ export interface Domain {
     /** A place for the node that proved this key. */
     reserve(request: ReserveRequest, caller: Caller, signal: AbortSignal): Promise<ReserveResponse>;
     advance(request: AdvanceRequest, caller: Caller, signal: AbortSignal): Promise<void>;
+    /** What the ledger says of the node that proved this key. */
+    standing(caller: Caller, signal: AbortSignal): Promise<StandingResponse>;
   };
 
   readonly joinTokens: {
@@ -125,6 +151,13 @@ export interface Domain {
     create(order: JoinTokenOrder, caller: Caller, signal: AbortSignal): Promise<string>;
     list(signal: AbortSignal): Promise<readonly JoinToken[]>;
     revoke(id: string, caller: Caller, signal: AbortSignal): Promise<void>;
+  };
+
+  readonly recovery: {
+    copy(signal: AbortSignal): Promise<DatastoreCopy>;
+    plan(signal: AbortSignal): Promise<RecoveryPlan>;
+    /** Kind "conflict": it should not be done, or not on this node. */
+    recover(order: RecoverOrder, options: { readonly requestId: string }): OperationRun<RecoverResponse>;
   };
 
   readonly operations: {

@@ -1,6 +1,6 @@
 import { AppError } from "../lib/app-error.ts";
 import { parseKubeconfig } from "./kubeconfig.ts";
-import { type KubeObject, type ObjectRef, type Resource, resourcePath } from "./resources.ts";
+import { type KubeObject, type ObjectRef, pods, type Resource, resourcePath } from "./resources.ts";
 import { type ApiRequest, createTransport, parseJson } from "./transport.ts";
 import { type WatchEvent, type WatchOptions, watchResource } from "./watch.ts";
 
@@ -32,6 +32,8 @@ export interface KubeClient extends Disposable {
   get<T extends KubeObject>(resource: Resource<T>, ref: NamedRef, options: CallOptions): Promise<T>;
   list<T extends KubeObject>(resource: Resource<T>, options: ListOptions): Promise<KubeList<T>>;
   create<T extends KubeObject>(resource: Resource<T>, object: T, options: CallOptions): Promise<T>;
+  /** Asks a Pod to go elsewhere. Kind "conflict" or "unavailable": its disruption budget does not allow it now. */
+  evict(ref: { readonly namespace: string; readonly name: string }, options: CallOptions): Promise<void>;
   /** Server-side apply: the fields given become ours (`fieldManager`), by force when another manager has them. */
   apply<T extends KubeObject>(resource: Resource<T>, object: T, options: ApplyOptions): Promise<T>;
   /** JSON merge patch: null removes a field. */
@@ -91,6 +93,11 @@ export function createKubeClient(kubeconfig: string): KubeClient {
         { what, method: "POST", path: resourcePath(resource, definedNamespace(namespace)), body: object },
         options,
       );
+    },
+    evict: async (ref, options) => {
+      const path = resourcePath(pods, { ...ref, subresource: "eviction" });
+      const body = { apiVersion: "policy/v1", kind: "Eviction", metadata: ref };
+      await json({ what: `evict ${title(pods, ref)}`, method: "POST", path, body }, options);
     },
     apply: (resource, object, options) => {
       const ref = refOf(resource, object, options.subresource);

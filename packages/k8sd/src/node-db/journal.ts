@@ -32,6 +32,8 @@ export interface Journal {
   /** Running or undoing: the ones to finish after a restart. */
   unfinished(): readonly JournaledOperation[];
   latest(limit: number): readonly JournaledOperation[];
+  /** Of these kinds, the one begun last that is done or being taken back. */
+  newest(kinds: readonly string[]): JournaledOperation | undefined;
   steps(id: string): readonly JournaledStep[];
   step(id: string, step: number, state: StepState): void;
   note(id: string, step: number, note: string): void;
@@ -67,7 +69,10 @@ const fromRow = (row: OperationRow): JournaledOperation => ({
   finishedAt: row.finished_at ?? undefined,
 });
 
-/** Finished operations that are kept, so that a caller who lost the connection still finds the outcome. */
+/**
+ * Finished operations that are kept, so that a caller who lost the connection still finds the outcome. What made the node a
+ * member is kept for good: a leave takes it back.
+ */
 const keptOperations = 200;
 
 export function createJournal(db: NodeDb, now: () => number): Journal {
@@ -81,6 +86,10 @@ export function createJournal(db: NodeDb, now: () => number): Journal {
     "SELECT * FROM operation WHERE state IN ('running', 'undoing') ORDER BY created_at, id",
   );
   const latest = db.prepare<[number], OperationRow>("SELECT * FROM operation ORDER BY created_at DESC, id LIMIT ?");
+  const newest = db.prepare<[string], OperationRow>(
+    `SELECT * FROM operation WHERE state IN ('done', 'undoing') AND kind IN (SELECT value FROM json_each(?))
+       ORDER BY created_at DESC, id LIMIT 1`,
+  );
   const steps = db.prepare<[string], { step: number; state: StepState; note: string | null; elapsed: number }>(
     "SELECT step, state, note, changed_at - began_at AS elapsed FROM operation_step WHERE operation_id = ? ORDER BY step",
   );
@@ -98,7 +107,8 @@ export function createJournal(db: NodeDb, now: () => number): Journal {
   );
   const prune = db.prepare(
     `DELETE FROM operation WHERE state IN ('done', 'undone') AND id NOT IN
-       (SELECT id FROM operation ORDER BY created_at DESC LIMIT ${keptOperations})`,
+       (SELECT id FROM operation ORDER BY created_at DESC LIMIT ${keptOperations})
+       AND NOT (state = 'done' AND kind IN ('bootstrap', 'join'))`,
   );
 
   return {
@@ -116,6 +126,10 @@ export function createJournal(db: NodeDb, now: () => number): Journal {
     },
     unfinished: () => unfinished.all().map(fromRow),
     latest: (limit) => latest.all(limit).map(fromRow),
+    newest: (kinds) => {
+      const row = newest.get(JSON.stringify(kinds));
+      return row && fromRow(row);
+    },
     steps: (id) =>
       steps
         .all(id)

@@ -49,4 +49,8 @@ export const migrations: readonly string[] = [
     details TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  -- The members as this node last heard of them, as JSON.
+  CREATE TABLE roster (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), members TEXT NOT NULL) STRICT;
+  `,
 ];

@@ -8,7 +8,7 @@ export interface Step {
   readonly args: Json;
 }
 
-export type OperationKind = "bootstrap" | "join";
+export type OperationKind = "bootstrap" | "join" | "remove" | "leave" | "recover" | "rejoin" | "set-address";
 
 /** A change as a list of steps that can be finished or taken back at any point, also by a process that starts later. */
 export interface Plan<S extends Step> {

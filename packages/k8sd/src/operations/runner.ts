@@ -34,10 +34,20 @@ export interface Runner {
   list(): readonly JournaledOperation[];
   /** Takes back what is not yet final. False: there is no such operation, or it is final or over. */
   cancel(id: string): boolean;
+  /**
+   * Takes back, as part of another operation, the newest of these kinds that was done: in the reverse order of its steps, with
+   * what they recorded. May be called again after a crash in its middle. Resolves to false when something could not be taken back.
+   */
+  takeBack(kinds: readonly OperationKind[], reason: AppError, context: TakeBackContext): Promise<boolean>;
   /** After a start: finishes or takes back what a crash left. Resolves when all of it is settled. */
   recover(): Promise<void>;
   /** Interrupts what runs; the journal lets the next start go on. */
   stop(): Promise<void>;
+}
+
+export interface TakeBackContext {
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: OperationEvent) => void;
 }
 
 export interface RunnerDeps {
@@ -231,6 +241,22 @@ export function createRunner(deps: RunnerDeps): Runner {
       if (live?.run.id !== id || live.committed()) return false;
       live.abort.abort(new AppError("cancelled", `cannot finish ${live.kind}: it was cancelled`));
       return true;
+    },
+    takeBack: async (kinds, reason, { signal, onEvent }) => {
+      const newest = journal.newest(kinds);
+      const table = newest && executors.get(newest.kind as OperationKind);
+      if (newest === undefined || table === undefined) return true;
+      const execution = createExecution({
+        id: newest.id,
+        plan: JSON.parse(newest.plan) as Plan<Step>,
+        executors: table,
+        journal,
+        log,
+        boundary: undefined,
+        emit: onEvent,
+        now: deps.now,
+      });
+      return await execution.backward(reason, signal);
     },
     recover: async () => {
       for (const operation of journal.unfinished()) {

@@ -1,7 +1,8 @@
-import type { Empty, OperationEvent } from "@k8sd/api-types";
+import type { Empty } from "@k8sd/api-types";
 import type { Logger } from "pino";
 import { AppError, errorText } from "../../lib/app-error.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
+import { onceAsked, type PromisedRun } from "../asked.ts";
 import type { NodeKey } from "../node-key.ts";
 import { createClusterLink } from "./link.ts";
 import { planJoin } from "./plan.ts";
@@ -18,12 +19,6 @@ export interface JoinStarterDeps extends JoinPrepareDeps {
   readonly memberName: () => string | undefined;
 }
 
-export interface JoinRun {
-  readonly id: string;
-  readonly events: AsyncIterable<OperationEvent>;
-  readonly result: Promise<Empty>;
-}
-
 /** A caller's own limit cannot be longer: nobody waits for a join that takes this long. */
 const joinCeilingMs = 3_600_000;
 /** Control planes that restart are back within this; whoever waits longer wants to know why. */
@@ -31,9 +26,19 @@ const patienceMs = 30_000;
 
 /** Asks the cluster for a place, and starts the operation that the answer makes possible. */
 export function createJoin(deps: JoinStarterDeps) {
-  const asking = new Map<string, JoinRun>();
+  const asked = onceAsked(deps.runner);
 
   async function begin(order: JoinOrder, requestId: string): Promise<OperationRun> {
+    const member = deps.memberName();
+    if (member !== undefined) {
+      throw new AppError("already-initialised", `node ${JSON.stringify(member)} is part of the cluster`);
+    }
+    if (asked.pending() > 0) {
+      throw new AppError("conflict", "cannot start join: a join is under way", {
+        remedy: "Wait until it ends.",
+        retryable: true,
+      });
+    }
     const timeoutMs = Math.min(order.timeoutMs === 0 ? joinCeilingMs : order.timeoutMs, joinCeilingMs);
     const signal = AbortSignal.timeout(timeoutMs);
     const wish = prepareWish(order, await deps.versions(signal), deps);
@@ -54,39 +59,6 @@ export function createJoin(deps: JoinStarterDeps) {
     }
   }
 
-  return (order: JoinOrder, { requestId }: { readonly requestId: string }): JoinRun => {
-    const known = deps.runner.find(requestId);
-    if (known !== undefined) return { ...known, result: known.result.then(() => ({})) };
-    const pending = asking.get(requestId);
-    if (pending !== undefined) return pending;
-    const member = deps.memberName();
-    if (member !== undefined) {
-      throw new AppError("already-initialised", `node ${JSON.stringify(member)} is part of the cluster`);
-    }
-    if (asking.size > 0) {
-      throw new AppError("conflict", "cannot start join: a join is under way", {
-        remedy: "Wait until it ends.",
-        retryable: true,
-      });
-    }
-    const begun = begin(order, requestId);
-    const run: JoinRun = {
-      id: requestId,
-      events: (async function* () {
-        const started = await begun.catch(() => undefined);
-        if (started !== undefined) yield* started.events;
-      })(),
-      result: begun.then(async ({ result }) => {
-        await result;
-        return {};
-      }),
-    };
-    asking.set(requestId, run);
-    const forget = (): void => void asking.delete(requestId);
-    begun.then(forget, forget);
-    run.result.catch(() => {
-      // Whoever asked gets it; nobody may be listening any more.
-    });
-    return run;
-  };
+  return (order: JoinOrder, { requestId }: { readonly requestId: string }): PromisedRun<Empty> =>
+    asked.run(requestId, () => begin(order, requestId), {});
 }

@@ -1,7 +1,14 @@
 import { request as httpRequest } from "node:http";
 import { isIP } from "node:net";
 import { connect, type TLSSocket } from "node:tls";
-import type { AdvanceRequest, Envelope, ListMembersResponse, ReserveRequest, ReserveResponse } from "@k8sd/api-types";
+import type {
+  AdvanceRequest,
+  Envelope,
+  ListMembersResponse,
+  ReserveRequest,
+  ReserveResponse,
+  StandingResponse,
+} from "@k8sd/api-types";
 import { type EndpointName, type EndpointSpec, endpoints, type ResponseOf } from "@k8sd/api-types";
 import { splitHostPort } from "../../components/address.ts";
 import { AppError, type ErrorKind, errorText } from "../../lib/app-error.ts";
@@ -16,6 +23,10 @@ export interface ClusterLink {
   reserve(request: ReserveRequest, signal: AbortSignal): Promise<ReserveResponse>;
   advance(action: AdvanceRequest["action"], signal: AbortSignal): Promise<void>;
   members(signal: AbortSignal): Promise<ListMembersResponse>;
+  /** What the ledger says of the node that asks. */
+  standing(signal: AbortSignal): Promise<StandingResponse["state"]>;
+  /** Any other question, asked of whichever address answers. */
+  ask<N extends EndpointName>(name: N, body: unknown, signal: AbortSignal): Promise<ResponseOf<N>>;
 }
 
 export interface LinkOptions {
@@ -150,6 +161,8 @@ export function createClusterLink(options: LinkOptions): ClusterLink {
       await patiently("advanceMember", { action } satisfies AdvanceRequest, signal);
     },
     members: (signal) => patiently("listMembers", undefined, signal),
+    standing: async (signal) => (await patiently("memberStanding", undefined, signal)).state,
+    ask: patiently,
   };
 }
 

@@ -1,7 +1,14 @@
 import { createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import type { AdvanceRequest, ListMembersResponse, Member, ReserveRequest, ReserveResponse } from "@k8sd/api-types";
+import type {
+  AdvanceRequest,
+  ListMembersResponse,
+  Member,
+  ReserveRequest,
+  ReserveResponse,
+  StandingResponse,
+} from "@k8sd/api-types";
 import { hostPort, splitHostPort } from "../../components/address.ts";
 import type { Paths } from "../../host/paths.ts";
 import type { KubeClient } from "../../kube/kube-client.ts";
@@ -104,7 +111,11 @@ export function createMembers(deps: MembersDeps) {
     const isWorker = claim.role === "worker";
     return {
       id: member.id,
-      cluster: { id: cluster.id, epoch: cluster.epoch },
+      cluster: {
+        id: cluster.id,
+        epoch: cluster.epoch,
+        ...(cluster.recovery === undefined ? {} : { recovery: cluster.recovery }),
+      },
       config,
       "pod-cidrs": [...podCidrsOf(config, member)],
       ...listed(config, await ledger.members(signal)),
@@ -140,6 +151,10 @@ export function createMembers(deps: MembersDeps) {
       case "commit":
         await tokens.admission[action](id, signal);
         return;
+      case "leave":
+        // It wants to go now: whoever sees the record first takes it out.
+        await ledger.leave(id, now(), signal, { force: false, until: now() });
+        return;
       case "release":
         if (member.state === "active" || member.state === "leaving") return giveUp(ledger, member, signal);
         // Its kubelet may have registered it.
@@ -148,7 +163,13 @@ export function createMembers(deps: MembersDeps) {
     }
   }
 
-  return { list, reserve, advance };
+  async function standing(caller: Caller, signal: AbortSignal): Promise<StandingResponse> {
+    const key = keyOf(caller);
+    const member = await (await ledgerOf()).member(nodeIdOf(key), signal);
+    return { state: member?.publicKeyFingerprint === key ? member.state : "unknown" };
+  }
+
+  return { list, reserve, advance, standing };
 }
 
 function keyOf({ key }: Caller): string {

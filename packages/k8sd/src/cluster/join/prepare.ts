@@ -139,6 +139,8 @@ export function prepareJoin(
   const input: JoinInput = {
     nodeId: answer.id,
     clusterId: answer.cluster.id,
+    epoch: answer.cluster.epoch,
+    ...(answer.cluster.recovery === undefined ? {} : { recovery: answer.cluster.recovery }),
     view,
     config,
     extraSans: node.extraSans,

@@ -1,10 +1,10 @@
-import type { JoinRequest } from "@k8sd/api-types";
+import type { JoinRequest, RemoveNodeRequest } from "@k8sd/api-types";
 import { z } from "zod";
 import { cleanHostname } from "../../cluster/config/hostname.ts";
 import { parseYaml } from "../../cluster/config/parse-yaml.ts";
 import { isWorkerToken } from "../../cluster/tokens-encoding.ts";
 import { AppError } from "../../lib/app-error.ts";
-import type { JoinOrder } from "../domain.ts";
+import type { JoinOrder, RemoveOrder } from "../domain.ts";
 import { answers, starts } from "../endpoint.ts";
 import { type FailureRule, HttpError, orBadRequest, textOf } from "../errors.ts";
 
@@ -17,7 +17,37 @@ const joinFailure: FailureRule = (error, request) => {
   return { status: 500, message: `failed to join k8sd cluster as ${role}: ${textOf(error)}` };
 };
 
+const removeFailure: FailureRule = (error) => ({ status: 500, message: `failed to remove node: ${textOf(error)}` });
+const leaveFailure: FailureRule = (error) => ({
+  status: 500,
+  message: `failed to leave the cluster: ${textOf(error)}`,
+});
+
+const toRemoveOrder = ({ name, force, timeout }: RemoveNodeRequest): RemoveOrder => {
+  if (name === "") throw new HttpError(400, "name cannot be empty");
+  return { name, force, timeoutMs: Math.ceil(timeout / 1e6) };
+};
+
 export const members = [
+  starts("removeNode", ({ domain, requestId }, request) => domain.removeNode(toRemoveOrder(request), { requestId }), {
+    failure: removeFailure,
+  }),
+
+  starts(
+    "capiRemoveNode",
+    ({ domain, requestId }, request) => domain.removeNode(toRemoveOrder(request), { requestId }),
+    { failure: removeFailure },
+  ),
+
+  starts(
+    "leave",
+    ({ domain, requestId }, { force, timeout }) =>
+      domain.leave({ force, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+    { failure: leaveFailure },
+  ),
+
+  answers("memberStanding", async ({ domain, caller, signal }) => domain.members.standing(caller, signal)),
+
   starts("join", ({ domain, requestId }, request) => domain.join(toOrder(request), { requestId }), {
     failure: joinFailure,
   }),

@@ -68,6 +68,8 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       check: async (token) => (token === "good" ? { username: "ann", groups: ["dev"] } : undefined),
     },
     join: () => run([], {}),
+    removeNode: () => run([], {}),
+    leave: () => run([], {}),
     members: {
       list: async () => ({ members: [], "api-servers": [] }),
       reserve: async ({ name }, { key = "" }) => ({
@@ -81,6 +83,16 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
         now: 0,
       }),
       advance: async () => {},
+      standing: async () => ({ state: "unknown" }),
+    },
+    recovery: {
+      copy: async () => {
+        throw new Error("no test asks for it");
+      },
+      plan: async () => {
+        throw new Error("no test asks for it");
+      },
+      recover: () => run([], { epoch: 2, backup: "", rejoin: [] }),
     },
     joinTokens: {
       create: async ({ role, name }) => `${role}:${name}`,

@@ -1,0 +1,105 @@
+import { rm } from "node:fs/promises";
+import type { Logger } from "pino";
+import { cleanAfter } from "../../components/cleanup.ts";
+import type { Host } from "../../host/host.ts";
+import { AppError, errorText } from "../../lib/app-error.ts";
+import { poll, withDeadline } from "../../lib/wait.ts";
+import type { IdentityStore } from "../../node-db/identity.ts";
+import type { Executors, StepContext } from "../../operations/plan.ts";
+import type { Runner } from "../../operations/runner.ts";
+import { type BootstrapInput, serviceStages } from "../bootstrap/plan.ts";
+import type { ClusterLink } from "../join/link.ts";
+import type { Roster } from "../roster.ts";
+import type { LeaveInput, LeaveStep } from "./plan.ts";
+
+export interface LeaveDeps {
+  readonly host: Host;
+  readonly log: Logger;
+  readonly identity: IdentityStore<BootstrapInput>;
+  readonly roster: Pick<Roster, "replace">;
+  readonly runner: Pick<Runner, "takeBack">;
+  /** Other control planes. */
+  readonly link: () => Promise<ClusterLink>;
+  /** Records in the ledger that this node leaves. */
+  readonly announce: (signal: AbortSignal) => Promise<void>;
+  /** What runs only on a member. */
+  readonly member: { stop(): Promise<void> };
+}
+
+/** A cluster that may be gone gets no more of the user's time than this. */
+const tellMs = 10_000;
+const standingMs = 500;
+/** The caller's own limit comes first. */
+const removalMs = 3_600_000;
+
+export function createLeaveExecutors(deps: LeaveDeps): Executors<LeaveStep> {
+  const { host, identity } = deps;
+  const inputOf = (context: StepContext): LeaveInput => context.input as unknown as LeaveInput;
+
+  return {
+    "tell-cluster": {
+      run: async (_step, context) => {
+        if (inputOf(context).cluster === "asks") return deps.announce(context.signal);
+        await deps.announce(withDeadline(context.signal, tellMs)).catch((error: unknown) => {
+          context.signal.throwIfAborted();
+          const note = `the cluster does not know of it: ${errorText(error)}`;
+          context.progress({ done: 0, of: 1, note });
+          deps.log.warn({ error: errorText(error) }, "Leaving a cluster that does not know of it");
+        });
+      },
+    },
+
+    "await-removal": {
+      run: async (_step, context) => {
+        const link = await deps.link();
+        await poll(async (signal) => ((await link.standing(signal)) === "removed" ? true : undefined), {
+          what: "see this node taken out",
+          deadlineMs: removalMs,
+          intervalMs: standingMs,
+          signal: context.signal,
+          remedy: "Look at the log of k8sd on the control planes; 'k8s leave --force' goes on without them.",
+        });
+      },
+    },
+
+    "stop-services": {
+      run: async (_step, context) => {
+        const { signal } = context;
+        await deps.member.stop();
+        const self = identity.read();
+        const services = self === undefined ? [] : serviceStages(self.view).flat().toReversed();
+        for (const [index, name] of services.entries()) {
+          context.progress({ done: index, of: services.length, note: name });
+          await host.services.stop(name, signal);
+          await cleanAfter(name, host, signal);
+          await host.services.remove(name, signal);
+        }
+      },
+    },
+
+    "take-back": {
+      run: async (_step, context) => {
+        const reason = new AppError("cancelled", "cannot stay in the cluster: this node has left it");
+        const clean = await deps.runner.takeBack(["bootstrap", "join"], reason, {
+          signal: context.signal,
+          onEvent: ({ step, of, title, state }) => {
+            if (state === "undoing") context.progress({ done: of - step, of, note: title });
+          },
+        });
+        if (!clean)
+          throw new AppError("unavailable", "cannot remove all that the node set up; the log says what is left");
+        const { paths } = host;
+        for (const path of [paths.etcd, paths.datastore]) await rm(path, { recursive: true, force: true });
+      },
+    },
+
+    "forget-cluster": {
+      run: async (_step, context) => {
+        // What was sealed for the old cluster opens nothing in the next one.
+        await rm(host.paths.sealKey, { force: true });
+        deps.roster.replace([]);
+        context.commit(() => identity.clear());
+      },
+    },
+  };
+}

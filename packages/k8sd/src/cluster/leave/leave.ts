@@ -1,0 +1,64 @@
+import type { Empty } from "@k8sd/api-types";
+import { AppError } from "../../lib/app-error.ts";
+import { withDeadline } from "../../lib/wait.ts";
+import type { OperationRun, Runner } from "../../operations/runner.ts";
+import { onceAsked, type PromisedRun } from "../asked.ts";
+import type { BootstrapInput } from "../bootstrap/plan.ts";
+import { checkEtcdBears } from "../remove/etcd.ts";
+import type { KnownMember } from "../roster.ts";
+import { planLeave } from "./plan.ts";
+
+export interface LeaveOrder {
+  readonly force: boolean;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+export interface LeaveStarterDeps {
+  readonly runner: Pick<Runner, "find" | "start">;
+  readonly self: () => BootstrapInput;
+  readonly members: () => readonly KnownMember[];
+}
+
+const ceilingMs = 3_600_000;
+const lookMs = 10_000;
+
+/** The node goes out of its cluster by itself. */
+export function createLeave(deps: LeaveStarterDeps) {
+  const asked = onceAsked(deps.runner);
+
+  async function begin({ force, timeoutMs }: LeaveOrder, requestId: string): Promise<OperationRun> {
+    const { view, nodeId } = deps.self();
+    const others = deps
+      .members()
+      .filter(({ id, role, state }) => id !== nodeId && role === "control-plane" && state === "active");
+    if (!force && view.role === "control-plane") {
+      refuseLast(view.name, others);
+      if (view.datastore.engine === "etcd") {
+        const addresses = others.flatMap(({ addresses: [address] }) => (address === undefined ? [] : [address]));
+        const signal = withDeadline(new AbortController().signal, lookMs);
+        await checkEtcdBears({ view, member: view, others: addresses, force }, signal);
+      }
+    }
+    const plan = planLeave({ name: view.name, cluster: force ? "tells" : "asks" }, requestId);
+    return deps.runner.start(plan, { timeoutMs: Math.min(timeoutMs === 0 ? ceilingMs : timeoutMs, ceilingMs) });
+  }
+
+  return {
+    begin,
+    leave: (order: LeaveOrder, { requestId }: { readonly requestId: string }): PromisedRun<Empty> =>
+      asked.run(requestId, () => begin(order, requestId), {}),
+    /** The cluster has taken this node out while it was away. */
+    wasRemoved: (requestId: string): OperationRun =>
+      deps.runner.start(planLeave({ name: deps.self().view.name, cluster: "knows" }, requestId), {
+        timeoutMs: ceilingMs,
+      }),
+  };
+}
+
+function refuseLast(name: string, others: readonly KnownMember[]): void {
+  if (others.length > 0) return;
+  throw new AppError("conflict", `cannot leave with ${name}: it is the last control plane, and the cluster with it`, {
+    remedy: "Join another control plane first, or end the cluster with 'k8s leave --force'.",
+  });
+}

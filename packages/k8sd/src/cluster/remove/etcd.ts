@@ -1,0 +1,92 @@
+import { readFile } from "node:fs/promises";
+import { hostPort } from "../../components/address.ts";
+import { pkiFiles } from "../../components/certificates.ts";
+import type { NodeView } from "../../components/component.ts";
+import type { Datastore } from "../../datastore/datastore.ts";
+import { createEtcdMembers } from "../../datastore/etcd-members.ts";
+import { quorumWithout } from "../../datastore/etcd-members-facts.ts";
+import type { EtcdMembers } from "../../datastore/etcd-members-types.ts";
+import { AppError } from "../../lib/app-error.ts";
+import type { StepContext } from "../../operations/plan.ts";
+import { etcdView } from "../join/datastore-view.ts";
+import { peerUrl } from "../join/prepare.ts";
+import type { MemberRecord } from "../ledger-records.ts";
+import { withClusterLock } from "../lock.ts";
+
+export interface EtcdRemoval {
+  /** Of the node that does it. */
+  readonly view: NodeView;
+  readonly member: Pick<MemberRecord, "name" | "addresses">;
+  /** Addresses of the other control planes. */
+  readonly others: readonly string[];
+  /** Also where the rest is then too few to write. */
+  readonly force: boolean;
+}
+
+/** Removals wait for each other: two at once could each see a majority that both together end. */
+const turnMs = 60_000;
+const removeMs = 60_000;
+
+/** Refuses, with the numbers, what would stop the cluster from writing. */
+export async function checkEtcdBears(removal: EtcdRemoval, signal: AbortSignal): Promise<void> {
+  if (removal.force) return;
+  await using members = await connectMembers(removal);
+  const seen = await members.list({ signal, timeoutMs: 3_000 });
+  const self = seen.members.find(({ peerUrls }) => peerUrls.includes(peerUrlOf(removal)));
+  if (self === undefined || self.isLearner) return;
+  const after = quorumWithout(seen.members, self.id);
+  if (after.has) return;
+  const { name } = removal.member;
+  throw new AppError(
+    "conflict",
+    `cannot remove ${name}: then ${after.healthyVoters} of ${after.voters} voting members of etcd are healthy, and ${after.needed} are needed to write`,
+    {
+      remedy:
+        "Bring the other members back, or remove those that are lost first. --force removes it all the same: then the cluster stands still until 'k8s recover'.",
+    },
+  );
+}
+
+export async function removeEtcdMember(
+  removal: EtcdRemoval,
+  datastore: Datastore,
+  context: Pick<StepContext, "signal" | "progress">,
+): Promise<void> {
+  const { signal } = context;
+  await withClusterLock(datastore, { name: "etcd-members", signal, waitMs: turnMs }, async (held) => {
+    await using members = await connectMembers(removal);
+    await members.remove(
+      { peerUrl: peerUrlOf(removal) },
+      {
+        signal: held,
+        timeoutMs: removeMs,
+        force: removal.force,
+        onProgress: (progress) => context.progress(progress),
+      },
+    );
+  });
+}
+
+function peerUrlOf({
+  view,
+  member: {
+    addresses: [address = ""],
+  },
+}: EtcdRemoval): string {
+  return peerUrl(address, etcdView(view).peerPort);
+}
+
+async function connectMembers({ view, member, others }: EtcdRemoval): Promise<EtcdMembers> {
+  const { endpoints, clientPort } = etcdView(view);
+  const pki = pkiFiles(view.paths);
+  const [ca, cert, key] = await Promise.all(
+    [pki.etcdCa.crt, view.paths.datastoreClientCert, view.paths.datastoreClientKey].map((path) =>
+      readFile(path, "utf8"),
+    ),
+  );
+  const reachable = others.filter((address) => !member.addresses.includes(address));
+  return createEtcdMembers({
+    endpoints: [...endpoints, ...reachable.map((address) => `https://${hostPort(address, clientPort)}`)],
+    tls: { ca: ca ?? "", cert: cert ?? "", key: key ?? "" },
+  });
+}

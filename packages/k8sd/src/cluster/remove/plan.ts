@@ -1,0 +1,56 @@
+import type { Json, Plan } from "../../operations/plan.ts";
+import type { MemberRecord } from "../ledger-records.ts";
+
+/** The member as it was found, and how it shall go. */
+export interface RemoveInput {
+  readonly member: Pick<MemberRecord, "id" | "name" | "role" | "addresses">;
+  readonly force: boolean;
+  /** For its Pods to go elsewhere. */
+  readonly drainMs: number;
+  /** When whoever ordered it gives up; milliseconds since the Unix epoch. */
+  readonly until: number;
+}
+
+interface Bare<K extends string> {
+  readonly kind: K;
+  readonly title: string;
+  readonly args: null;
+}
+
+export type RemoveStep =
+  | Bare<"mark-leaving">
+  | Bare<"drain">
+  | Bare<"leave-datastore">
+  | Bare<"delete-node">
+  | Bare<"forget-member">;
+
+/**
+ * Once the ledger says that the member leaves there is no way back, only on: the step after it can be done by anybody who
+ * reads the ledger, and is when the node that ordered it dies.
+ */
+export function planRemove(
+  input: RemoveInput,
+  cluster: { readonly kubernetes: boolean; readonly managedEtcd: boolean },
+  requestId: string,
+): Plan<RemoveStep> {
+  const { name, role } = input.member;
+  const drains = cluster.kubernetes && !input.force;
+  const steps: RemoveStep[] = [
+    { kind: "mark-leaving", title: `Record that ${name} leaves`, args: null },
+    ...(drains ? [{ kind: "drain", title: "Ask its Pods to go elsewhere", args: null } as const] : []),
+    ...(cluster.managedEtcd && role === "control-plane"
+      ? [{ kind: "leave-datastore", title: "Take it out of etcd", args: null } as const]
+      : []),
+    ...(cluster.kubernetes ? [{ kind: "delete-node", title: "Delete its Kubernetes Node", args: null } as const] : []),
+    { kind: "forget-member", title: "End its membership", args: null },
+  ];
+  return {
+    operation: "remove",
+    requestId,
+    // Plain data; its type is wider than Json only by optional keys.
+    input: input as unknown as Json,
+    steps,
+    commit: 0,
+    result: {},
+  };
+}

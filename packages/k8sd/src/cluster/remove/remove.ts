@@ -1,0 +1,99 @@
+import type { Empty } from "@k8sd/api-types";
+import { AppError } from "../../lib/app-error.ts";
+import { withDeadline } from "../../lib/wait.ts";
+import type { OperationRun, Runner } from "../../operations/runner.ts";
+import { onceAsked, type PromisedRun } from "../asked.ts";
+import type { BootstrapInput } from "../bootstrap/plan.ts";
+import type { Connections } from "../connections.ts";
+import { createLedger } from "../ledger.ts";
+import type { MemberRecord } from "../ledger-records.ts";
+import { checkEtcdBears } from "./etcd.ts";
+import { findMember } from "./find.ts";
+import { planRemove } from "./plan.ts";
+
+export interface RemoveOrder {
+  /** Name, id or address. */
+  readonly name: string;
+  readonly force: boolean;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+export interface RemoveDeps {
+  readonly runner: Pick<Runner, "find" | "start">;
+  readonly connections: () => Connections;
+  readonly self: () => BootstrapInput;
+  /** This node goes out by itself. */
+  readonly leave: (order: Omit<RemoveOrder, "name">, requestId: string) => Promise<OperationRun>;
+  /** For a node that has a place and is no member yet. */
+  readonly release: (nodeId: string, signal: AbortSignal) => Promise<void>;
+  readonly now: () => number;
+}
+
+/** Nobody waits longer for a node to go. */
+const ceilingMs = 3_600_000;
+/** To find the member and see whether the cluster can do without it. */
+const lookMs = 10_000;
+/** Of the caller's time, what is left for all that comes after its Pods. */
+const afterDrainMs = 30_000;
+
+/** Takes a node out of the cluster, whether it is alive or not. */
+export function createRemove(deps: RemoveDeps) {
+  async function begin(order: RemoveOrder, requestId: string): Promise<OperationRun | undefined> {
+    const self = deps.self();
+    const signal = AbortSignal.timeout(lookMs);
+    const ledger = createLedger(await deps.connections().datastore());
+    const members = await ledger.members(signal);
+    const member = findMember(members, order.name);
+    if (member === undefined) throw unknown(order.name, members);
+    if (member.state === "removed") return undefined;
+    if (member.state === "reserved") {
+      await deps.release(member.id, signal);
+      return undefined;
+    }
+    refuseLast(member, members);
+    if (member.id === self.nodeId) return await deps.leave(order, requestId);
+    const managedEtcd = self.view.datastore.engine === "etcd";
+    if (managedEtcd && member.role === "control-plane") {
+      const others = members.flatMap(({ role, state, addresses: [address] }) =>
+        role === "control-plane" && state === "active" && address !== undefined ? [address] : [],
+      );
+      const { view } = self;
+      await checkEtcdBears({ view, member, others, force: order.force }, withDeadline(signal, lookMs));
+    }
+    const timeoutMs = Math.min(order.timeoutMs === 0 ? ceilingMs : order.timeoutMs, ceilingMs);
+    const { id, name, role, addresses } = member;
+    const input = {
+      member: { id, name, role, addresses },
+      force: order.force,
+      drainMs: Math.max(timeoutMs - afterDrainMs, timeoutMs / 2),
+      until: deps.now() + timeoutMs,
+    };
+    return deps.runner.start(planRemove(input, { kubernetes: self.kubernetes, managedEtcd }, requestId), { timeoutMs });
+  }
+
+  const asked = onceAsked(deps.runner);
+  return (order: RemoveOrder, { requestId }: { readonly requestId: string }): PromisedRun<Empty> =>
+    asked.run(requestId, () => begin(order, requestId), {});
+}
+
+function refuseLast(member: MemberRecord, members: readonly MemberRecord[]): void {
+  const controlPlanes = members.filter(({ role, state }) => role === "control-plane" && state === "active");
+  if (member.role !== "control-plane" || controlPlanes.some(({ id }) => id !== member.id)) return;
+  if (member.state !== "active") return;
+  throw new AppError(
+    "conflict",
+    `cannot remove ${member.name}: it is the last control plane, and the cluster with it`,
+    {
+      remedy: "Join another control plane first; or end the cluster with 'k8s leave --force' on this node.",
+    },
+  );
+}
+
+function unknown(who: string, members: readonly MemberRecord[]): AppError {
+  const names = members.flatMap(({ name, state }) => (state === "removed" ? [] : [name]));
+  return new AppError("not-found", `cannot remove ${JSON.stringify(who)}: no node has this name, id or address`, {
+    field: "name",
+    remedy: `The nodes are ${names.sort().join(", ")}.`,
+  });
+}
