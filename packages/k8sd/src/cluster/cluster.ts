@@ -28,6 +28,8 @@ import { createMembers } from "./join/members.ts";
 import { createLedger } from "./ledger.ts";
 import type { NodeKey } from "./node-key.ts";
 import { createRecords } from "./records.ts";
+import type { Copies } from "./recover/copies.ts";
+import { createRecovery } from "./recover/recovery.ts";
 import type { Roster } from "./roster.ts";
 import type { Seal } from "./seal.ts";
 import { createStatus } from "./status.ts";
@@ -52,6 +54,7 @@ export interface ClusterDeps {
   /** Of what runs on this node. */
   readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   readonly roster: Pick<Roster, "members">;
+  readonly copies: Copies;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -193,6 +196,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     join,
     members,
     joinTokens,
+    recovery: createRecovery({ ...deps, paths: host.paths, member }),
 
     operations: {
       list: (): readonly OperationStatus[] => runner.list().map(operationStatus),

@@ -71,7 +71,12 @@ async function observeServices(
 }
 
 async function observeDatastore(datastore: Pick<Datastore, "status">, signal: AbortSignal): Promise<Observation> {
-  const { version } = await datastore.status({ signal });
+  const { version, leader } = await datastore.status({ signal });
+  // It answers this alone too, but it neither reads nor writes then.
+  if (leader === 0n) {
+    const message = "it has no leader: too few control planes reach each other; see 'k8s recover' if they are lost";
+    return { ok: false, reason: "NoQuorum", message };
+  }
   return { ok: true, reason: "Answered", message: `it answers (etcd API ${version})` };
 }
 

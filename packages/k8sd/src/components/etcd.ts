@@ -9,7 +9,12 @@ import { componentService } from "./service.ts";
 /** Members find each other again and replay their log; a large one on a slow disk takes its time. */
 const stopSeconds = 60;
 
-function render(node: NodeView) {
+/** Of a member that is a cluster by itself for as long as it runs; nobody but this node reaches it. */
+interface Alone {
+  readonly dataDir: string;
+}
+
+function render(node: NodeView, alone?: Alone) {
   const { paths, datastore } = node;
   const address = node.addresses[0];
   if (datastore.engine !== "etcd" || address === undefined) {
@@ -19,6 +24,7 @@ function render(node: NodeView) {
   const client = `https://${hostPort(address, datastore.clientPort)}`;
   const local = `https://${hostPort(node.loopback, datastore.clientPort)}`;
   const peer = `https://${hostPort(address, datastore.peerPort)}`;
+  const localPeer = `https://${hostPort(node.loopback, datastore.peerPort)}`;
   const peers = Object.entries(datastore.initialCluster.peers).sort(([a], [b]) => (a < b ? -1 : 1));
   const service = componentService(node, {
     name: "etcd",
@@ -29,15 +35,16 @@ function render(node: NodeView) {
       "--auto-tls": "false",
       "--cert-file": pki.etcdServer.crt,
       "--client-cert-auth": "true",
-      "--data-dir": join(paths.etcd, "data"),
+      "--data-dir": alone?.dataDir ?? join(paths.etcd, "data"),
       // The gateway would call its own server with the server's certificate, which is none for clients; nobody uses it.
       "--enable-grpc-gateway": "false",
+      "--force-new-cluster": alone === undefined ? undefined : "true",
       "--initial-advertise-peer-urls": peer,
       "--initial-cluster": peers.map(([name, url]) => `${name}=${url}`).join(","),
       "--initial-cluster-state": datastore.initialCluster.state,
       "--key-file": pki.etcdServer.key,
-      "--listen-client-urls": isLoopback(address) ? client : `${client},${local}`,
-      "--listen-peer-urls": peer,
+      "--listen-client-urls": alone !== undefined || isLoopback(address) ? local : `${client},${local}`,
+      "--listen-peer-urls": alone === undefined ? peer : localPeer,
       "--name": node.name,
       "--peer-auto-tls": "false",
       "--peer-cert-file": pki.etcdPeer.crt,
@@ -56,7 +63,12 @@ function render(node: NodeView) {
 export const etcd: ComponentSpec = {
   name: "etcd",
   wanted: (node) => node.role === "control-plane" && node.datastore.engine === "etcd",
-  render,
+  render: (node) => render(node),
   ready: (node, signal) => datastoreReady("etcd", node, signal),
   reloads: "by itself",
 };
+
+/** The member of a recovery: it takes up a copy of the data without asking who else belongs to it. */
+export function recoveringEtcd(dataDir: string): ComponentSpec {
+  return { ...etcd, render: (node) => render(node, { dataDir }) };
+}

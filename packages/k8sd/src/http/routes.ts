@@ -9,6 +9,7 @@ import { joinTokens } from "./handlers/join-tokens.ts";
 import { members } from "./handlers/members.ts";
 import { node } from "./handlers/node.ts";
 import { operations } from "./handlers/operations.ts";
+import { recovery } from "./handlers/recovery.ts";
 
 /** Every endpoint that answers. */
 export const routes: readonly Endpoint[] = [
@@ -20,6 +21,7 @@ export const routes: readonly Endpoint[] = [
   ...capi,
   ...joinTokens,
   ...members,
+  ...recovery,
   ...operations,
 ];
 

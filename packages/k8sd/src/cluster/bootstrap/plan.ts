@@ -1,6 +1,7 @@
 import type { NodeView } from "../../components/component.ts";
 import type { Json, Plan } from "../../operations/plan.ts";
 import type { ClusterConfig } from "../config/types.ts";
+import type { RecoveryRecord } from "../ledger-records.ts";
 
 /** What all steps of a bootstrap share. Keys and certificates that the user gave are the operation's secret, not here. */
 export interface BootstrapInput {
@@ -12,6 +13,10 @@ export interface BootstrapInput {
   /** False: only the agent and its datastore run; the Kubernetes programs are left out. */
   readonly kubernetes: boolean;
   readonly systemTuning: boolean;
+  /** Of the cluster, as this node's copy of the data has it; absent: 1. */
+  readonly epoch?: number;
+  /** How that epoch began; absent in the first. */
+  readonly recovery?: RecoveryRecord;
   /** Of a node that joined: how it reaches the cluster without its datastore. */
   readonly via?: {
     /** SHA-256 of the cluster's certificate (DER), lower case hex. */

@@ -1,0 +1,9 @@
+import { answers, starts } from "../endpoint.ts";
+
+export const recovery = [
+  answers("datastoreCopy", ({ domain, signal }) => domain.recovery.copy(signal)),
+  answers("recoveryPlan", ({ domain, signal }) => domain.recovery.plan(signal)),
+  starts("recover", ({ domain, requestId }, { force, timeout }) =>
+    domain.recovery.recover({ force, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+  ),
+];
