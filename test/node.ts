@@ -16,7 +16,7 @@ export interface NodeOptions extends Omit<HostOptions, "usrLayers" | "systemd"> 
 const snapCommon = "/var/snap/k8s/common";
 /** The daemon's own argument file, in the host. */
 export const daemonFlagsFile = `${snapCommon}/args/k8sd`;
-const socket = `${snapCommon}/var/lib/k8sd/state/control.socket`;
+export const daemonSocket = `${snapCommon}/var/lib/k8sd/state/control.socket`;
 
 /** A network of nodes on which partitions, loss and delay can be made. */
 export function createNodeNetwork(staged: Staged, options: Omit<NetworkOptions, "toolsDir"> = {}): Promise<Network> {
@@ -89,7 +89,7 @@ export async function callDaemon(
     "--max-time",
     "60",
     "--unix-socket",
-    socket,
+    daemonSocket,
     "-X",
     method,
     ...data,

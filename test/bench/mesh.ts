@@ -1,3 +1,4 @@
+import { benchJoins } from "./mesh-join.ts";
 import { realMesh } from "./mesh-real.ts";
 import { detect, idleBytes, quantile, spread, starve } from "./mesh-simulated.ts";
 import { type Figure, figure } from "./result.ts";
@@ -9,7 +10,7 @@ import { type Figure, figure } from "./result.ts";
 const memberlistSeconds = { 100: 8, 1000: 12 } as const;
 const lxdSeconds = 20;
 
-/** The protocols on virtual time with simulated networks, then a few real nodes on the loopback of this machine. */
+/** The protocols on virtual time with simulated networks, then a few real nodes on the loopback of this machine, and joins of real daemons. */
 export async function benchMesh(): Promise<readonly Figure[]> {
   return [
     ...detection(100, 40),
@@ -18,6 +19,7 @@ export async function benchMesh(): Promise<readonly Figure[]> {
     ...spreading(),
     ...traffic(),
     ...(await realMesh()),
+    ...(await benchJoins()),
   ];
 }
 
