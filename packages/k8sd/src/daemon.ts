@@ -78,7 +78,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     identity,
     nodeKey,
     roster,
-    connect: connectDatastore,
+    connect: (view) => connectDatastore(view),
     rejoining: () => journal.unfinished().some(({ kind }) => kind === "rejoin"),
     now,
   });
@@ -145,6 +145,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
         handler: http.listener("tls"),
         nodeKey,
         roster,
+        peers: copies.peers,
         versions,
         removal,
         sweepJoinTokens: cluster.joinTokens.sweep,
@@ -160,7 +161,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     seal,
     nodeKey,
     versions,
-    connect: connectDatastore,
+    connect: (view) => connectDatastore(view),
     listener: member,
     joined: () => runMember(),
   };

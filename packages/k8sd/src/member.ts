@@ -32,6 +32,8 @@ export interface MemberDeps {
   readonly handler: RequestListener;
   readonly nodeKey: NodeKey;
   readonly roster: Roster;
+  /** Addresses of other control planes whose etcd holds the same data. */
+  readonly peers: () => readonly string[];
   /** Of what runs on this node. */
   readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   readonly removal: {
@@ -139,11 +141,15 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
     run: (input) => {
       if (running !== undefined) return;
       const stop = new AbortController();
-      const connections = createConnections(input.view);
+      const connections = createConnections(input.view, deps.peers);
       const names = serviceStages(input).flat();
       const reconcilers = [
         keepOpen(input.view.k8sdAddress),
-        createStanding({ link: deps.removal.link, removed: deps.removal.wasRemoved }),
+        createStanding(input.nodeId, {
+          members: roster.members,
+          link: deps.removal.link,
+          removed: deps.removal.wasRemoved,
+        }),
         createServicesReconciler(names, { services: host.services, log }),
         ...(input.view.role === "worker" ? workerReconcilers(input) : controlPlaneReconcilers(input, connections)),
         ...(input.kubernetes ? networkReconcilers(input) : []),

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { hostPort } from "../components/address.ts";
 import { pkiFiles } from "../components/certificates.ts";
 import type { NodeView } from "../components/component.ts";
 import { createEtcdClient } from "../datastore/client.ts";
@@ -13,8 +14,14 @@ export interface Connections extends AsyncDisposable {
   kube(): Promise<KubeClient>;
 }
 
-/** k8sd's own connection to the datastore that a node's view names. */
-export async function connectDatastore(view: NodeView): Promise<Datastore> {
+/** Addresses of other control planes whose etcd holds the same data. */
+type Peers = () => readonly string[];
+
+/**
+ * k8sd's own connection to the datastore that a node's view names; to that of its peers while its own is away.
+ * @param peers absent: to its own alone.
+ */
+export async function connectDatastore(view: NodeView, peers: Peers = () => []): Promise<Datastore> {
   refuseOnWorker(view, "the datastore");
   const { paths } = view;
   const external = view.datastore.engine === "external";
@@ -25,7 +32,14 @@ export async function connectDatastore(view: NodeView): Promise<Datastore> {
     read(external ? pki.etcdClient.crt : paths.datastoreClientCert),
     read(external ? pki.etcdClient.key : paths.datastoreClientKey),
   ]);
-  return createEtcdClient({ endpoints: view.datastore.endpoints, tls: { ca, cert, key } });
+  const { datastore } = view;
+  return createEtcdClient({
+    endpoints: datastore.endpoints,
+    tls: { ca, cert, key },
+    ...(datastore.engine === "etcd"
+      ? { others: () => peers().map((address) => `https://${hostPort(address, datastore.clientPort)}`) }
+      : {}),
+  });
 }
 
 async function connectKube(view: NodeView): Promise<KubeClient> {
@@ -40,7 +54,7 @@ function refuseOnWorker({ role }: NodeView, what: string): void {
   });
 }
 
-export function createConnections(view: NodeView): Connections {
+export function createConnections(view: NodeView, peers: Peers): Connections {
   let datastore: Promise<Datastore> | undefined;
   let kube: Promise<KubeClient> | undefined;
   /** A failed attempt is not kept: the file may be there the next time. */
@@ -50,7 +64,7 @@ export function createConnections(view: NodeView): Connections {
   };
   return {
     datastore: () => {
-      datastore ??= once(connectDatastore(view), () => {
+      datastore ??= once(connectDatastore(view, peers), () => {
         datastore = undefined;
       });
       return datastore;

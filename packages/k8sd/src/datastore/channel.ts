@@ -19,6 +19,8 @@ export interface ClientTls {
 export interface EtcdClientOptions {
   /** https://HOST:PORT, http://HOST:PORT or unix:///path. */
   readonly endpoints: readonly string[];
+  /** Further ones, asked for when those do not answer; the first of `endpoints` is gone back to. */
+  readonly others?: () => readonly string[];
   readonly tls?: ClientTls;
   /** For calls that name none. Default 5 s: what kube-apiserver waits for its datastore's health. */
   readonly timeoutMs?: number;
@@ -39,6 +41,8 @@ export interface Channel {
 }
 
 const defaultTimeoutMs = 5_000;
+/** What is nearest is tried again this long after it did not answer. */
+const awayMs = 10_000;
 
 /** Quick to come back: the datastore is on this machine or one hop away, and its restart takes well under a second. */
 const channelOptions = {
@@ -62,12 +66,27 @@ export function openChannel(options: EtcdClientOptions): Channel {
   if (options.endpoints.length === 0) {
     throw new AppError("invalid", "cannot reach the datastore: no endpoints", { field: "endpoints" });
   }
-  const clients = options.endpoints.map((endpoint) => connect(endpoint, options.tls));
-  let preferred = 0;
-  const current = (): Client => clients[preferred % clients.length] as Client;
-  const moveOn = (from: Client): void => {
-    if (current() === from) preferred = (preferred + 1) % clients.length;
-  };
+  const clients = new Map<string, Client>();
+  const [home = ""] = options.endpoints;
+  let preferred = home;
+  let movedAt = 0;
+  const all = (): readonly string[] => [...new Set([...options.endpoints, ...(options.others?.() ?? [])])];
+
+  function current(): Client {
+    if (performance.now() - movedAt > awayMs || !all().includes(preferred)) preferred = home;
+    const known = clients.get(preferred);
+    if (known !== undefined) return known;
+    const client = connect(preferred, options.tls);
+    clients.set(preferred, client);
+    return client;
+  }
+
+  function moveOn(from: Client): void {
+    if (current() !== from) return;
+    const endpoints = all();
+    preferred = endpoints[(endpoints.indexOf(preferred) + 1) % endpoints.length] ?? home;
+    movedAt = performance.now();
+  }
 
   function once<Q, A>(
     client: Client,
@@ -108,9 +127,9 @@ export function openChannel(options: EtcdClientOptions): Channel {
           return await once(client, path, request, answer, message, deadline, call.signal);
         } catch (error) {
           const refused = isUnavailable(error);
-          if (refused) moveOn(client);
+          if (refused || isLate(error)) moveOn(client);
           // Another endpoint gets a try only where the first cannot have acted: it was never reached.
-          if (!(refused && neverSent(error) && tried < clients.length)) throw toAppError(action, error);
+          if (!(refused && neverSent(error) && tried < all().length)) throw toAppError(action, error);
         }
       }
     },
@@ -124,7 +143,7 @@ export function openChannel(options: EtcdClientOptions): Channel {
       return stream;
     },
     close() {
-      for (const client of clients) client.close();
+      for (const client of clients.values()) client.close();
     },
   };
 }
@@ -161,6 +180,11 @@ export function readClientTls(files: { ca: string; cert: string; key: string; se
 
 function isUnavailable(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === grpcStatus.unavailable;
+}
+
+/** Nobody says whether it hangs or is only slow; the next call finds out elsewhere. */
+function isLate(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === grpcStatus.deadlineExceeded;
 }
 
 function neverSent(error: unknown): boolean {

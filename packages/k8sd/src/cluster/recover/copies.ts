@@ -41,9 +41,17 @@ const answerMs = 8_000;
 export interface Copies {
   own(self: Self, signal: AbortSignal): Promise<DatastoreCopy>;
   others(self: Self, signal: AbortSignal): Promise<readonly Answer[]>;
+  /**
+   * Addresses of control planes whose etcd holds the same data as this node's. After a recovery only of those that said so:
+   * one that comes back still has its old data.
+   */
+  peers(): readonly string[];
 }
 
 export function createCopies(deps: CopiesDeps): Copies {
+  /** By id of the node: whether its data was of the same epoch when it last answered. */
+  const same = new Map<string, boolean>();
+
   async function hasQuorum(view: NodeView, signal: AbortSignal): Promise<boolean> {
     try {
       await using datastore = await deps.connect(view);
@@ -99,7 +107,9 @@ export function createCopies(deps: CopiesDeps): Copies {
         known(self).map(async ({ name, address }): Promise<Answer | undefined> => {
           try {
             const copy = await ask(self, address, pinned, signal);
-            return copy.id === self.id ? undefined : { name: copy.name, address, copy };
+            if (copy.id === self.id) return undefined;
+            same.set(copy.id, isSame(copy, self) && !copy.rejoining);
+            return { name: copy.name, address, copy };
           } catch (error) {
             signal.throwIfAborted();
             return { name, address, problem: errorText(error) };
@@ -108,7 +118,21 @@ export function createCopies(deps: CopiesDeps): Copies {
       );
       return answers.filter((answer) => answer !== undefined);
     },
+
+    peers: () => {
+      const self = deps.identity.read();
+      if (self === undefined) return [];
+      const first = (self.view.epoch ?? 1) === 1;
+      return deps.roster
+        .members()
+        .filter(({ id, role, state }) => id !== self.id && role === "control-plane" && state === "active")
+        .flatMap(({ id, addresses: [address] }) => (address !== undefined && (same.get(id) ?? first) ? [address] : []));
+    },
   };
+}
+
+function isSame({ cluster }: DatastoreCopy, { clusterId, view: { epoch = 1, recovery } }: Self): boolean {
+  return cluster.id === clusterId && cluster.epoch === epoch && cluster.recovery?.id === recovery?.id;
 }
 
 /** Where k8sd of those is that etcd was told at its first start; all listen on one port unless somebody chose otherwise. */
