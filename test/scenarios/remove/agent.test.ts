@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, daemonState, k8s } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
-import { createNetwork, type Network } from "../../hosts/network.ts";
+import type { Network } from "../../hosts/network.ts";
 import { scanHost } from "../../hosts/scan.ts";
 import type { Host, HostSnapshot } from "../../hosts/types.ts";
-import { callDaemon, createNode, waitForDaemon } from "../../node.ts";
+import { callDaemon, createNode, createNodeNetwork, waitForDaemon } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 import { etcdConfig, joins, joinToken, members } from "../join/nodes.ts";
 
@@ -25,8 +25,8 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
   };
 
   beforeAll(async () => {
-    network = await createNetwork();
     const staged = await stagedForTests();
+    network = await createNodeNetwork(staged);
     await Promise.all(
       names.map(async (name) => {
         const host = await createNode({ staged, network, flags: ["--agent-only"] });

@@ -1,28 +1,35 @@
 import type { ClusterLink } from "../cluster/join/link.ts";
+import type { KnownMember } from "../cluster/roster.ts";
 import type { Reconciler } from "./loop.ts";
 
 export interface StandingDeps {
+  readonly members: () => readonly KnownMember[];
   /** Undefined where there is nobody else to ask. */
   readonly link: () => Promise<ClusterLink | undefined>;
   /** The cluster says that this node is out: it cleans up. */
   readonly removed: () => void;
 }
 
-const periodMs = 10_000;
-const aloneMs = 60_000;
+/** Looks into memory: whether this node was seen leaving. */
+const lookMs = 500;
+/** Without a sign of that. */
+const askMs = 10_000;
 
 /**
- * A node that was taken out while it was away learns it when it is back. Only the answer of a control plane that shows the
+ * A node that was taken out learns it, also when it was away meanwhile. Only the answer of a control plane that shows the
  * cluster's certificate counts; one that does not answer, or does not know, changes nothing.
  */
-export function createStanding(deps: StandingDeps): Reconciler {
+export function createStanding(self: string, deps: StandingDeps): Reconciler {
+  let askedAt = Number.NEGATIVE_INFINITY;
   return {
     name: "standing",
     reconcile: async (signal) => {
+      const leaving = deps.members().some(({ id, state }) => id === self && state === "leaving");
+      if (!leaving && performance.now() - askedAt < askMs) return lookMs;
+      askedAt = performance.now();
       const link = await deps.link();
-      if (link === undefined) return aloneMs;
-      if ((await link.standing(signal)) === "removed") deps.removed();
-      return periodMs;
+      if ((await link?.standing(signal)) === "removed") deps.removed();
+      return lookMs;
     },
   };
 }

@@ -119,3 +119,30 @@ describe("an operation that fails", () => {
     expect([...it.world]).toEqual([]);
   });
 });
+
+describe("what was done once", () => {
+  const reason = new AppError("cancelled", "cannot stay");
+
+  test("is taken back with what its steps recorded, once, also after many other operations", async () => {
+    using test = start(async (step, context) => context.remember({ key: step.args }));
+    await test.runner.start(planOf(), { timeoutMs: 5_000 }).result;
+    expect([...test.world]).toEqual(["a", "b"]);
+    const seen: string[] = [];
+    const onEvent = ({ title, state }: { title: string; state: string }) => void seen.push(`${state} ${title}`);
+    const context = { signal: AbortSignal.timeout(5_000), onEvent };
+    expect(await test.runner.takeBack(["join", "bootstrap"], reason, context)).toBe(true);
+    expect([...test.world]).toEqual([]);
+    expect(seen).toEqual(["undoing Put b", "undone Put b", "undoing Put a", "undone Put a"]);
+    seen.length = 0;
+    expect(await test.runner.takeBack(["join", "bootstrap"], reason, context)).toBe(true);
+    expect(seen).toEqual([]);
+  });
+
+  test("of another kind stays", async () => {
+    using test = start(async () => {});
+    await test.runner.start(planOf(), { timeoutMs: 5_000 }).result;
+    const context = { signal: AbortSignal.timeout(5_000), onEvent: () => {} };
+    expect(await test.runner.takeBack(["join"], reason, context)).toBe(true);
+    expect([...test.world]).toEqual(["a", "b"]);
+  });
+});

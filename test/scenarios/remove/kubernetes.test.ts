@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectAgreement } from "../../expect-agreement.ts";
+import { becomesReady, bootstrap, daemonState, k8s, kubectl } from "../../expect-node.ts";
+import { hostsUnavailable } from "../../hosts/available.ts";
+import type { Network } from "../../hosts/network.ts";
+import { scanHost } from "../../hosts/scan.ts";
+import type { Host, HostSnapshot } from "../../hosts/types.ts";
+import { webImage } from "../../kubernetes/images/names.ts";
+import { createNode, createNodeNetwork } from "../../node.ts";
+import { stagedForTests } from "../../stage.ts";
+import { joins, joinToken } from "../join/nodes.ts";
+
+const reason = hostsUnavailable();
+if (reason !== undefined) console.log(`skipped: ${reason}`);
+
+/** Two Pods of which one must always run, both wanting to be on the worker. */
+const guarded = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web }
+spec:
+  replicas: 2
+  selector: { matchLabels: { app: web } }
+  template:
+    metadata: { labels: { app: web } }
+    spec:
+      terminationGracePeriodSeconds: 1
+      affinity:
+        nodeAffinity:
+          preferredDuringSchedulingIgnoredDuringExecution:
+            - weight: 100
+              preference: { matchExpressions: [{ key: node-role.kubernetes.io/worker, operator: Exists }] }
+      containers: [{ name: web, image: "${webImage}", imagePullPolicy: IfNotPresent }]
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: { name: web }
+spec: { minAvailable: 1, selector: { matchLabels: { app: web } } }
+`;
+
+describe.skipIf(reason !== undefined)("removal of a node with Pods", () => {
+  let network: Network;
+  let founder: Host;
+  let worker: Host;
+  let before: HostSnapshot;
+
+  beforeAll(async () => {
+    const staged = await stagedForTests();
+    network = await createNodeNetwork(staged);
+    [founder, worker] = await Promise.all([createNode({ staged, network }), createNode({ staged, network })]);
+    before = await worker.snapshot();
+    await bootstrap(founder);
+    await becomesReady(founder);
+    await joins(worker, "w1", await joinToken(founder, "w1", "--worker"));
+    await kubectl(founder, "wait", "node/w1", "--for=condition=Ready", "--timeout=120s");
+    // Its label is what the Pods look for.
+    await expect
+      .poll(() => kubectl(founder, "get", "nodes", "-l", "node-role.kubernetes.io/worker", "-o", "name"), {
+        timeout: 30_000,
+      })
+      .toContain("node/w1");
+    await founder.writeFile("/tmp/guarded.yaml", guarded);
+    await kubectl(founder, "apply", "-f", "/tmp/guarded.yaml");
+    await kubectl(founder, "rollout", "status", "deployment/web", "--timeout=120s");
+  });
+  afterAll(async () => {
+    await worker?.[Symbol.asyncDispose]();
+    await founder?.[Symbol.asyncDispose]();
+    await network?.[Symbol.asyncDispose]();
+  });
+
+  const placed = async (): Promise<string[]> =>
+    (await kubectl(founder, "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}")).split(" ");
+
+  test("moves them as their disruption budget allows, then nothing of it is left anywhere", async () => {
+    expect(await placed()).toEqual(["w1", "w1"]);
+    let fewest = Number.POSITIVE_INFINITY;
+    let over = false;
+    const watching = (async () => {
+      while (!over) {
+        const ready = await kubectl(founder, "get", "deployment", "web", "-o", "jsonpath={.status.availableReplicas}");
+        fewest = Math.min(fewest, Number(ready || 0));
+      }
+    })();
+    const result = await k8s(founder, ["remove-node", "w1"]);
+    over = true;
+    await watching;
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(result.stderr).toContain("Ask its Pods to go elsewhere");
+    expect(fewest).toBeGreaterThanOrEqual(1);
+    await kubectl(founder, "rollout", "status", "deployment/web", "--timeout=120s");
+    expect(await placed()).toEqual([founder.name, founder.name]);
+    await expectAgreement([founder]);
+    await expect
+      .poll(async () => (await k8s(worker, ["local-node-status"])).stderr, { timeout: 60_000, interval: 500 })
+      .toContain("not part of a Kubernetes cluster");
+    expect((await scanHost(worker, before)).filter((line) => !daemonState.test(line))).toEqual([]);
+  });
+
+  test("lets it join again at once, with Pods", async () => {
+    await joins(worker, "w1", await joinToken(founder, "w1", "--worker"));
+    await kubectl(founder, "wait", "node/w1", "--for=condition=Ready", "--timeout=120s");
+    await expectAgreement([founder, worker]);
+    await kubectl(founder, "rollout", "restart", "deployment/web");
+    await kubectl(founder, "rollout", "status", "deployment/web", "--timeout=120s");
+    expect(await placed()).toContain("w1");
+  });
+
+  test("does not wait for Pods that cannot go when it is forced", async () => {
+    await kubectl(founder, "delete", "pdb", "web");
+    await founder.writeFile("/tmp/never.yaml", guarded.replace("minAvailable: 1", "minAvailable: 2"));
+    await kubectl(founder, "apply", "-f", "/tmp/never.yaml");
+    const result = await k8s(founder, ["remove-node", "w1", "--force"]);
+    expect(result.exitCode, result.stderr).toBe(0);
+    await expectAgreement([founder]);
+    await expect
+      .poll(async () => (await k8s(worker, ["local-node-status"])).stderr, { timeout: 90_000, interval: 500 })
+      .toContain("not part of a Kubernetes cluster");
+    expect((await scanHost(worker, before)).filter((line) => !daemonState.test(line))).toEqual([]);
+  });
+});
