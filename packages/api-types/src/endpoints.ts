@@ -1,4 +1,5 @@
 import { z } from "zod";
+import * as address from "./address.ts";
 import * as tokens from "./auth-tokens.ts";
 import { empty } from "./bounds.ts";
 import * as certificates from "./certificates.ts";
@@ -219,6 +220,22 @@ export const endpoints = {
     response: empty,
   }),
 
+  setAddress: endpoint("POST", "/1.0/k8sd/node/address", {
+    access: "trusted",
+    request: address.setAddressRequest,
+    response: address.setAddressResponse,
+  }),
+  /** For whoever proves the key of a member. */
+  moveMember: endpoint("POST", "/1.0/k8sd/members/move", {
+    access: "anyone",
+    request: address.moveMemberRequest,
+    response: address.moveMemberResponse,
+  }),
+  membersMoved: endpoint("POST", "/1.0/k8sd/members/addresses", {
+    access: "trusted",
+    request: address.membersMovedRequest,
+    response: empty,
+  }),
   /** For the other control planes. */
   datastoreCopy: endpoint("GET", "/1.0/k8sd/cluster/copy", {
     access: "trusted-control-plane",

@@ -1,3 +1,4 @@
+export * from "./address.ts";
 export * from "./auth-tokens.ts";
 export * from "./bootstrap-config.ts";
 export { bounds, type Empty } from "./bounds.ts";

@@ -11,6 +11,7 @@ import { localNodeStatusCommand } from "./commands/local-node-status.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { removeNodeCommand } from "./commands/remove-node.ts";
 import { revokeTokenCommand } from "./commands/revoke-token.ts";
+import { setAddressCommand } from "./commands/set-address.ts";
 import { statusCommand } from "./commands/status.ts";
 import { tokensCommand } from "./commands/tokens.ts";
 import type { CliDeps } from "./deps.ts";
@@ -59,6 +60,7 @@ function createProgram(deps: CliDeps): Command {
   program.addCommand(tokensCommand(deps));
   program.addCommand(revokeTokenCommand(deps));
   program.addCommand(recoverCommand(deps));
+  program.addCommand(setAddressCommand(deps));
   program.addCommand(removeNodeCommand(deps));
   program.addCommand(leaveCommand(deps));
   program.addCommand(localNodeStatusCommand(deps), { hidden: true });

@@ -1,10 +1,14 @@
 import type { Logger } from "pino";
+import { createAddressExecutors } from "./cluster/address/executors.ts";
+import { createFollowAddress } from "./cluster/address/follow-address.ts";
+import type { AddressStep } from "./cluster/address/plan.ts";
 import { type BootstrapDeps, createBootstrapExecutors } from "./cluster/bootstrap/executors.ts";
 import type { BootstrapInput, BootstrapStep } from "./cluster/bootstrap/plan.ts";
 import { createCluster } from "./cluster/cluster.ts";
 import { connectDatastore } from "./cluster/connections.ts";
 import { createJoinExecutors } from "./cluster/join/executors.ts";
 import { linkOf } from "./cluster/join/link.ts";
+import { linkToOthers } from "./cluster/join/link-to-others.ts";
 import type { JoinStep } from "./cluster/join/plan.ts";
 import { loadNodeKey } from "./cluster/node-key.ts";
 import { createCopies } from "./cluster/recover/copies.ts";
@@ -34,6 +38,7 @@ import { createRosterStore } from "./node-db/roster-store.ts";
 import { createFaultPoints } from "./operations/boundary.ts";
 import { createRunner } from "./operations/runner.ts";
 import type { DaemonOptions } from "./options.ts";
+import { createAddressFollower } from "./reconcile/address.ts";
 import { createEpochFollower } from "./reconcile/epoch.ts";
 import { runReconciler } from "./reconcile/loop.ts";
 import { version } from "./version.ts";
@@ -173,6 +178,15 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   const recovering = { ...setUp, member, log: log.child({ module: "recovery" }) };
   runner.register<RecoverStep>("recover", createRecoverExecutors(recovering));
   runner.register<RejoinStep>("rejoin", createRejoinExecutors(recovering));
+  runner.register<AddressStep>(
+    "set-address",
+    createAddressExecutors({
+      ...recovering,
+      log: log.child({ module: "address" }),
+      peers: copies.peers,
+      link: (input) => linkToOthers(input, { members: roster.members(), nodeKey, clusterCert: paths.clusterCert, now }),
+    }),
+  );
   function runMember(): void {
     const self = identity.read();
     if (self !== undefined) member.run(self.view);
@@ -198,6 +212,13 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   });
   const epoch = createEpochFollower({ paths, member: () => identity.read(), copies, runner, journal });
   background.push(runReconciler(epoch, log.child({ module: "recovery" }), stop));
+  const look = createFollowAddress({
+    host,
+    member: () => identity.read(),
+    start: cluster.address.start,
+    log: log.child({ module: "address" }),
+  });
+  background.push(runReconciler(createAddressFollower(look), log.child({ module: "address" }), stop));
   started = true;
   log.info({ socket: paths.controlSocket, member: identity.read()?.view.view.name }, "Started");
   await new Promise<void>((resolve) => stop.addEventListener("abort", () => resolve(), { once: true }));

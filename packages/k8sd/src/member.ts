@@ -2,7 +2,7 @@ import { access, readFile } from "node:fs/promises";
 import type { RequestListener } from "node:http";
 import type { Logger } from "pino";
 import { type BootstrapInput, serviceStages } from "./cluster/bootstrap/plan.ts";
-import { type Connections, createConnections } from "./cluster/connections.ts";
+import { type Connections, connectDatastore, createConnections } from "./cluster/connections.ts";
 import type { ClusterLink } from "./cluster/join/link.ts";
 import type { NodeKey } from "./cluster/node-key.ts";
 import type { TakeAway } from "./cluster/remove/take-away.ts";
@@ -11,6 +11,7 @@ import { splitHostPort } from "./components/address.ts";
 import type { Host } from "./host/host.ts";
 import { listenTls, type TlsListener } from "./http/listeners.ts";
 import { AppError } from "./lib/app-error.ts";
+import { createOwnAddress } from "./reconcile/address.ts";
 import { createJoinTokensSweep } from "./reconcile/join-tokens.ts";
 import { createLeaving } from "./reconcile/leaving.ts";
 import { type Reconciler, runReconciler } from "./reconcile/loop.ts";
@@ -121,6 +122,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       takeAway: deps.removal.takeAway,
       now: deps.now,
     }),
+    createOwnAddress(input, { connect: (view) => connectDatastore(view), peers: deps.peers }),
     createOwnVersions(input.nodeId, { datastore: connections.datastore, versions: deps.versions }),
     ...(input.kubernetes ? [createNodeLabels(input.view, { kube: connections.kube, members: roster.members })] : []),
   ];

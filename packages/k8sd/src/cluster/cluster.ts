@@ -18,6 +18,8 @@ import type { IdentityStore, NodeIdentity } from "../node-db/identity.ts";
 import type { Journal } from "../node-db/journal.ts";
 import type { OperationRun, Runner } from "../operations/runner.ts";
 import { operationStatus } from "../operations/views.ts";
+import { createSetAddress } from "./address/address.ts";
+import { createMoves } from "./address/moves.ts";
 import { type AuthTokens, createAuthTokens } from "./auth-tokens.ts";
 import { type BootstrapInput, planBootstrap } from "./bootstrap/plan.ts";
 import { prepareBootstrap } from "./bootstrap/prepare.ts";
@@ -53,7 +55,7 @@ export interface ClusterDeps {
   readonly nodeKey: NodeKey;
   /** Of what runs on this node. */
   readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
-  readonly roster: Pick<Roster, "members">;
+  readonly roster: Pick<Roster, "members" | "replace">;
   readonly copies: Copies;
   readonly log: Logger;
   readonly now: () => number;
@@ -196,6 +198,8 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     join,
     members,
     joinTokens,
+    address: createSetAddress({ ...deps, member }),
+    moves: createMoves({ ...deps, paths: host.paths }),
     recovery: createRecovery({ ...deps, paths: host.paths, member }),
 
     operations: {

@@ -12,15 +12,15 @@ import { firstServiceAddress } from "./config/subnets.ts";
 
 /** The certificates of a node; of the first one of a cluster, authorities included. */
 export function completeNodePki(input: BootstrapInput, supplied: SuppliedPki, now: Date): CompletedPki {
-  return completePki(supplied, identityOf(input), optionsOf(input, now));
+  return completePki(supplied, nodeIdentityOf(input), optionsOf(input, now));
 }
 
 /** Throws what `completeNodePki` would throw, without making anything. */
 export function checkNodePki(input: BootstrapInput, supplied: SuppliedPki, now: Date): void {
-  checkSupplied(supplied, identityOf(input), optionsOf(input, now));
+  checkSupplied(supplied, nodeIdentityOf(input), optionsOf(input, now));
 }
 
-function identityOf({ view, extraSans }: BootstrapInput): NodeIdentity {
+export function nodeIdentityOf({ view, extraSans }: BootstrapInput): NodeIdentity {
   return {
     nodeName: view.name,
     hostName: view.hostname,

@@ -9,6 +9,9 @@ import type {
   JoinToken,
   ListMembersResponse,
   LocalNodeStatus,
+  MembersMovedRequest,
+  MoveMemberRequest,
+  MoveMemberResponse,
   NodeStatus,
   OperationEvent,
   OperationStatus,
@@ -16,6 +19,7 @@ import type {
   RecoveryPlan,
   ReserveRequest,
   ReserveResponse,
+  SetAddressResponse,
   StandingResponse,
 } from "@k8sd/api-types";
 
@@ -67,6 +71,15 @@ export interface JoinOrder {
   readonly token: string;
   /** A YAML or JSON document; "" = all defaults. */
   readonly config: string;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+export interface SetAddressOrder {
+  /** "" = it stays what it is. */
+  readonly address: string;
+  /** New addresses of others, by name. */
+  readonly peers: Readonly<Record<string, string>>;
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }
@@ -151,6 +164,17 @@ export interface Domain {
     create(order: JoinTokenOrder, caller: Caller, signal: AbortSignal): Promise<string>;
     list(signal: AbortSignal): Promise<readonly JoinToken[]>;
     revoke(id: string, caller: Caller, signal: AbortSignal): Promise<void>;
+  };
+
+  readonly address: {
+    setAddress(order: SetAddressOrder, options: { readonly requestId: string }): OperationRun<SetAddressResponse>;
+  };
+
+  /** Of other members. */
+  readonly moves: {
+    /** For the member that proved this key. */
+    move(request: MoveMemberRequest, caller: Caller, signal: AbortSignal): Promise<MoveMemberResponse>;
+    moved(request: MembersMovedRequest): Promise<void>;
   };
 
   readonly recovery: {

@@ -1,5 +1,6 @@
 import { endpoints } from "@k8sd/api-types";
 import type { Endpoint } from "./endpoint.ts";
+import { address } from "./handlers/address.ts";
 import { authTokens } from "./handlers/auth-tokens.ts";
 import { capi } from "./handlers/capi.ts";
 import { cluster } from "./handlers/cluster.ts";
@@ -21,6 +22,7 @@ export const routes: readonly Endpoint[] = [
   ...capi,
   ...joinTokens,
   ...members,
+  ...address,
   ...recovery,
   ...operations,
 ];

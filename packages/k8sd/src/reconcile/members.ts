@@ -34,13 +34,18 @@ export function createLedgerFollower(
 /** On workers: asks whichever control plane answers, and keeps the way to the API servers as it says. */
 export function createMembersPoll(
   input: BootstrapInput,
-  deps: { readonly roster: Pick<Roster, "replace">; readonly nodeKey: NodeKey; readonly now: () => number },
+  deps: { readonly roster: Pick<Roster, "members" | "replace">; readonly nodeKey: NodeKey; readonly now: () => number },
 ): Reconciler {
   let known: readonly string[] = input.via?.addresses ?? [];
   return {
     name: "members",
     reconcile: async (signal) => {
-      const answer = await linkOf(input, deps, { addresses: known, patienceMs: 0 }).members(signal);
+      // What was told about who has moved comes first.
+      const told = deps.roster
+        .members()
+        .flatMap(({ role, k8sdAddress }) => (role === "control-plane" ? [k8sdAddress] : []));
+      const addresses = [...new Set([...told, ...known])];
+      const answer = await linkOf(input, deps, { addresses, patienceMs: 0 }).members(signal);
       deps.roster.replace(answer.members.filter(isKnown).map(toKnown));
       const controlPlanes = answer.members.filter(({ role, state }) => role === "control-plane" && state === "active");
       known = [...new Set([...controlPlanes.map((member) => member["k8sd-address"]), ...known])].slice(0, 64);

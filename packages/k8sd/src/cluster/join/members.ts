@@ -188,7 +188,7 @@ function claimOf(request: ReserveRequest, caller: Caller): Claim {
 }
 
 /** Authorities without their keys, and a certificate for each request. The keys of the requests never left the worker. */
-function workerPki(
+export function workerPki(
   all: SuppliedPki,
   claim: Claim,
   requests: Readonly<Record<string, string>>,

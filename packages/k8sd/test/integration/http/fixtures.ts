@@ -85,6 +85,10 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       advance: async () => {},
       standing: async () => ({ state: "unknown" }),
     },
+    address: {
+      setAddress: () => run([], { name: "n1", address: "10.0.0.1:6400", addresses: ["10.0.0.1"], peers: {} }),
+    },
+    moves: { move: async () => ({ pki: {} }), moved: async () => {} },
     recovery: {
       copy: async () => {
         throw new Error("no test asks for it");

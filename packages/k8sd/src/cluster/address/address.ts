@@ -1,0 +1,147 @@
+import { readFile } from "node:fs/promises";
+import type { MembersMovedRequest, SetAddressResponse } from "@k8sd/api-types";
+import { hostPort, splitHostPort } from "../../components/address.ts";
+import type { Host } from "../../host/host.ts";
+import { AppError, errorText } from "../../lib/app-error.ts";
+import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
+import type { OperationRun, Runner } from "../../operations/runner.ts";
+import { fingerprint } from "../../pki/expiry.ts";
+import { createClusterLink } from "../join/link.ts";
+import type { NodeKey } from "../node-key.ts";
+import type { Copies, Self } from "../recover/copies.ts";
+import { isAhead } from "../recover/survey.ts";
+import type { KnownMember, Roster } from "../roster.ts";
+import { planSetAddress } from "./plan.ts";
+import { movedInput } from "./prepare.ts";
+
+export interface SetAddressDeps {
+  readonly host: Host;
+  /** The member that this node is; throws before there is one. */
+  readonly member: () => Self;
+  readonly runner: Pick<Runner, "find" | "start">;
+  readonly roster: Pick<Roster, "members" | "replace">;
+  readonly copies: Pick<Copies, "own" | "others">;
+  readonly nodeKey: NodeKey;
+  readonly now: () => number;
+}
+
+export interface SetAddressOrder {
+  /** "" = it stays what it is. */
+  readonly address: string;
+  readonly peers: Readonly<Record<string, string>>;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+const ceilingMs = 3_600_000;
+const tellMs = 10_000;
+
+export type SetAddress = ReturnType<typeof createSetAddress>;
+
+/** This node gets another address, and learns those that others have got. */
+export function createSetAddress(deps: SetAddressDeps) {
+  const { host, runner, roster } = deps;
+
+  function start(address: string, requestId: string, timeoutMs: number): OperationRun | undefined {
+    const { id, clusterId, view: before } = deps.member();
+    const after = movedInput(before, address, host);
+    if (after === undefined) return undefined;
+    const input = { nodeId: id, clusterId, before, after };
+    return runner.start(planSetAddress(input, {}, requestId), { timeoutMs });
+  }
+
+  /** Their addresses, by what the roster knows of them besides. */
+  function hint(peers: SetAddressOrder["peers"]): readonly KnownMember[] {
+    const known = roster.members();
+    const hinted = Object.entries(peers).map(([name, address]): KnownMember => {
+      const member = known.find((each) => each.name === name);
+      if (member === undefined) {
+        throw new AppError("not-found", `cannot note the address of ${name}: no member has this name`, {
+          field: "peer",
+          remedy: `The members are ${known.map((each) => each.name).join(", ")}.`,
+        });
+      }
+      const port = splitHostPort(member.k8sdAddress)?.port ?? 0;
+      const target = splitHostPort(address) ?? { host: address, port };
+      const others = member.addresses.filter((each) => each.includes(":") !== target.host.includes(":"));
+      return {
+        ...member,
+        addresses: [target.host, ...others],
+        k8sdAddress: hostPort(target.host, target.port),
+      };
+    });
+    roster.replace(known.map((member) => hinted.find(({ id }) => id === member.id) ?? member));
+    return hinted;
+  }
+
+  /** Each hears where all the others are; "" where that worked. */
+  async function tell(hinted: readonly KnownMember[], signal: AbortSignal): Promise<Record<string, string>> {
+    const { id, view: input } = deps.member();
+    if (hinted.length === 0 || input.view.role === "worker") return {};
+    const identity = deps.nodeKey.certificate(input.view.name, new Date(deps.now()));
+    const pinned = fingerprint(await readFile(host.paths.clusterCert, "utf8"));
+    const self = { id, addresses: [...input.view.addresses], "k8sd-address": input.view.k8sdAddress };
+    const members: MembersMovedRequest["members"] = [
+      self,
+      ...hinted.map((each) => ({
+        id: each.id,
+        addresses: [...each.addresses],
+        "k8sd-address": each.k8sdAddress,
+      })),
+    ];
+    const outcomes = hinted.map(async ({ name, k8sdAddress, role }): Promise<[string, string]> => {
+      if (role === "worker") return [name, `run 'k8s set-address --peer ${input.view.name}=…' on it`];
+      const link = createClusterLink({ addresses: [k8sdAddress], fingerprint: pinned, identity, patienceMs: tellMs });
+      return link.ask("membersMoved", { members }, signal).then(
+        () => [name, ""],
+        (error: unknown) => [name, errorText(error)],
+      );
+    });
+    return Object.fromEntries(await Promise.all(outcomes));
+  }
+
+  /** Where all have moved at once nobody finds the others, and etcd cannot be told without a majority. */
+  async function advice(signal: AbortSignal): Promise<string | undefined> {
+    const self = deps.member();
+    if (self.view.view.role === "worker" || self.view.view.datastore.engine !== "etcd") return undefined;
+    const own = await deps.copies.own(self, signal);
+    if (own.quorum) return undefined;
+    const answers = await deps.copies.others(self, signal);
+    if (answers.some(({ copy }) => copy?.quorum)) return undefined;
+    const best = [own, ...answers.flatMap(({ copy }) => (copy?.log === undefined ? [] : [copy]))].reduce((a, b) =>
+      a.log !== undefined && b.log !== undefined && isAhead(b.log, a.log) ? b : a,
+    );
+    return `The datastore has no quorum. If the control planes do not find each other within a minute, run 'k8s recover --force' on ${best.name}; the others take part again by themselves.`;
+  }
+
+  return {
+    start,
+
+    setAddress(
+      { address, peers, timeoutMs }: SetAddressOrder,
+      { requestId }: { readonly requestId: string },
+    ): DeferredRun<SetAddressResponse> {
+      const limit = Math.min(timeoutMs === 0 ? ceilingMs : timeoutMs, ceilingMs);
+      const signal = AbortSignal.timeout(limit);
+      const hinted = hint(peers);
+      const run = runner.find(requestId) ?? (address === "" ? undefined : start(address, requestId, limit));
+      const nothing = { id: requestId, events: (async function* () {})(), result: Promise.resolve({}) };
+      const begun = deferredRun<unknown>(requestId, Promise.resolve(run ?? nothing));
+      return {
+        ...begun,
+        result: begun.result.then(async () => {
+          const told = await tell(hinted, signal);
+          const { view } = deps.member().view;
+          const what = await advice(signal);
+          return {
+            name: view.name,
+            address: view.k8sdAddress,
+            addresses: [...view.addresses],
+            peers: told,
+            ...(what === undefined ? {} : { advice: what }),
+          };
+        }),
+      };
+    },
+  };
+}

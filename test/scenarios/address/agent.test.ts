@@ -1,0 +1,89 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
+import { hostsUnavailable } from "../../hosts/available.ts";
+import type { Host } from "../../hosts/types.ts";
+import { createNode, waitForDaemon } from "../../node.ts";
+import { stagedForTests } from "../../stage.ts";
+import { etcdctl, put, read } from "../recover/three.ts";
+import { addAddress, addressFromBoot, dropAddress, otherAddress } from "./addresses.ts";
+
+const reason = hostsUnavailable();
+if (reason !== undefined) console.log(`skipped: ${reason}`);
+
+async function ownAddress(host: Host): Promise<string> {
+  const { stdout } = await k8s(host, ["local-node-status", "--output-format", "json"]);
+  return (JSON.parse(stdout) as { address: string }).address;
+}
+
+/** As the other nodes would find it. */
+async function listed(host: Host): Promise<string> {
+  const { stdout } = await k8s(host, ["status", "--output-format", "json"]);
+  return (JSON.parse(stdout) as { members: { address: string }[] }).members.map(({ address }) => address).join();
+}
+
+describe.skipIf(reason !== undefined)("the address of a node that is a cluster by itself", () => {
+  let host: Host;
+  afterEach(() => host?.[Symbol.asyncDispose]());
+
+  const create = async (config: string): Promise<string> => {
+    host = await createNode({ staged: await stagedForTests(), flags: ["--agent-only"] });
+    await bootstrap(host, config);
+    await becomesReady(host);
+    return otherAddress(host);
+  };
+  const answers = (address: string) =>
+    host.run("curl", "-sSk", "--max-time", "5", `https://${address}:6400/core/1.0/ready`);
+
+  test.each(["sqlite", "etcd"])(
+    "is changed by one command with %s, and not to what the host does not have",
+    async (type) => {
+      const address = await create(`datastore-type: ${type}\n`);
+      const refused = await k8s(host, ["set-address", address]);
+      expect(refused.exitCode).toBe(1);
+      expect(refused.stderr).toContain("no network interface of this host has it");
+      await addAddress(host, address);
+      const result = await k8s(host, ["set-address", address]);
+      expect(result.exitCode, result.stderr).toBe(0);
+      expect(result.stdout).toContain(`its k8sd listens on ${address}:6400`);
+      await dropAddress(host, host.address, address);
+      await becomesReady(host);
+      expect(await ownAddress(host)).toBe(`${address}:6400`);
+      expect(await listed(host)).toBe(`${address}:6400`);
+      await answers(address);
+      await expect(answers(host.address)).rejects.toThrow();
+      if (type === "etcd") {
+        expect(await etcdctl(host, "member", "list")).toContain(`https://${address}:2380, https://${address}:2379`);
+      }
+      const again = await k8s(host, ["set-address", address]);
+      expect(again.exitCode, again.stderr).toBe(0);
+    },
+  );
+
+  test.each(["sqlite", "etcd"])("that is gone after a reboot is replaced by itself, with %s", async (type) => {
+    const address = await create(`datastore-type: ${type}\n`);
+    if (type === "etcd") await put(host, "value", "kept");
+    await addressFromBoot(host, address);
+    await host.powerOff();
+    await host.boot();
+    await waitForDaemon(host);
+    await expect.poll(() => ownAddress(host), { timeout: 60_000 }).toBe(`${address}:6400`);
+    await becomesReady(host);
+    await answers(address);
+    if (type === "etcd") expect(await read(host, "value")).toBe("kept");
+  });
+
+  test("stays when only the host's name changes; the node keeps its own", async () => {
+    await create("datastore-type: etcd\n");
+    const before = host.name;
+    await host.run("hostnamectl", "set-hostname", "Another-Name.example");
+    await host.run("systemctl", "restart", "k8sd");
+    await waitForDaemon(host);
+    await becomesReady(host);
+    const { stdout } = await k8s(host, ["local-node-status", "--output-format", "json"]);
+    expect(JSON.parse(stdout)).toMatchObject({ name: before });
+    await put(host, "value", "kept");
+    await host.run("systemctl", "restart", "k8s-etcd");
+    await becomesReady(host);
+    expect(await read(host, "value")).toBe("kept");
+  });
+});
