@@ -1,0 +1,138 @@
+import { planLeave } from "@k8sd/k8sd/cluster/leave/plan.ts";
+import { planRemove } from "@k8sd/k8sd/cluster/remove/plan.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectAgreement } from "../expect-agreement.ts";
+import { daemonState, k8s } from "../expect-node.ts";
+import { hostsUnavailable } from "../hosts/available.ts";
+import type { Network } from "../hosts/network.ts";
+import { scanHost } from "../hosts/scan.ts";
+import type { Host, HostSnapshot } from "../hosts/types.ts";
+import { createNode, createNodeNetwork, waitForDaemon } from "../node.ts";
+import { etcdConfig, joins, joinToken } from "../scenarios/join/nodes.ts";
+import { stagedForTests } from "../stage.ts";
+import { everything, kill } from "./join-setup.ts";
+import { createFaultPoints, faultEnvironment } from "./points.ts";
+
+const reason = hostsUnavailable();
+if (reason !== undefined) console.log(`skipped: ${reason}`);
+
+const names = ["n1", "n2", "n3", "w1"] as const;
+type Name = (typeof names)[number];
+type Victim = "k8sd" | "the power";
+
+/** Whoever ordered it is given up on after this. */
+const timeout = "10s";
+
+const removal = (role: "control-plane" | "worker") =>
+  planRemove(
+    { member: { id: "", name: "it", role, addresses: [] }, force: false, drainMs: 0, until: 0 },
+    { kubernetes: false, managedEtcd: true },
+    "generated",
+  ).steps;
+
+const victims: readonly Victim[] = everything ? ["k8sd", "the power"] : ["k8sd"];
+const cases = (steps: readonly { readonly title: string }[], of: readonly Victim[]) =>
+  of.flatMap((victim) => steps.map(({ title }, step) => ({ title, step, victim })));
+
+describe.skipIf(reason !== undefined)("the end of a membership, interrupted", () => {
+  let network: Network | undefined;
+  const hosts = new Map<Name, { readonly host: Host; readonly before: HostSnapshot }>();
+  const of = (name: Name) => {
+    const found = hosts.get(name);
+    if (found === undefined) throw new Error(`host ${name} was not made`);
+    return found;
+  };
+  const at = (name: Name): Host => of(name).host;
+  const without = (gone: Name): Host[] => names.filter((name) => name !== gone).map(at);
+
+  beforeAll(async () => {
+    const staged = await stagedForTests();
+    const lan = await createNodeNetwork(staged);
+    network = lan;
+    await Promise.all(
+      names.map(async (name) => {
+        const flags = ["--agent-only"];
+        const host = await createNode({ staged, network: lan, flags, env: faultEnvironment });
+        hosts.set(name, { host, before: await host.snapshot() });
+      }),
+    );
+    const { exitCode, stderr } = await k8s(at("n1"), ["bootstrap", "--name", "n1", "--file", "-"], {
+      stdin: etcdConfig,
+    });
+    expect(exitCode, stderr).toBe(0);
+    for (const name of ["n2", "n3", "w1"] as const) await comesIn(name);
+  });
+  afterAll(async () => {
+    for (const { host } of hosts.values()) await host[Symbol.asyncDispose]();
+    await network?.[Symbol.asyncDispose]();
+  });
+
+  async function comesIn(name: Name): Promise<void> {
+    const flags = name === "w1" ? ["--worker"] : [];
+    await joins(
+      at(name),
+      name,
+      await joinToken(at("n2"), name, ...flags).catch(() => joinToken(at("n1"), name, ...flags)),
+    );
+  }
+
+  async function end(name: Name, victim: Victim): Promise<void> {
+    if (victim === "k8sd") return kill(at(name), "k8sd");
+    await at(name).cutPower();
+    await at(name).boot();
+  }
+
+  /** On all sides: the ledgers agree without it, it knows that it is out, and nothing of ours is left on it. */
+  async function isOut(name: Name): Promise<void> {
+    for (const each of names) await waitForDaemon(at(each));
+    await expect
+      .poll(async () => (await k8s(at(name), ["local-node-status"])).stderr, { timeout: 90_000, interval: 500 })
+      .toContain("not part of a Kubernetes cluster");
+    await expectAgreement(without(name));
+    const left = await scanHost(at(name), of(name).before);
+    expect(left.filter((line) => !daemonState.test(line))).toEqual([]);
+  }
+
+  async function interrupt(on: Name, argv: readonly string[], step: number, victim: Victim): Promise<void> {
+    const points = createFaultPoints(at(on));
+    await points.hold(step, "in-run");
+    const running = k8s(at(on), [...argv, "--timeout", timeout]).catch(() => undefined);
+    await points.reached(step, "in-run");
+    await end(on, victim);
+    await points.clear();
+    await running;
+  }
+
+  test.each(cases(removal("control-plane"), victims))(
+    'the removal of a control plane in "$title" by killing $victim of the one that ordered it',
+    async ({ step, victim }) => {
+      await interrupt("n1", ["remove-node", "n3"], step, victim);
+      await isOut("n3");
+      await comesIn("n3");
+    },
+  );
+
+  test.each(cases(removal("worker"), ["the power"]))(
+    'the removal of a worker in "$title", finished by others when the one that ordered it is gone',
+    async ({ step }) => {
+      const points = createFaultPoints(at("n1"));
+      await points.hold(step, "in-run");
+      const running = k8s(at("n1"), ["remove-node", "w1", "--timeout", timeout]).catch(() => undefined);
+      await points.reached(step, "in-run");
+      await at("n1").cutPower();
+      await running;
+      await expectAgreement([at("n2"), at("n3")], { unasked: { n1: "control-plane" } });
+      await points.clear();
+      await at("n1").boot();
+      await isOut("w1");
+      await comesIn("w1");
+    },
+  );
+
+  const leave = planLeave({ name: "it", cluster: "asks" }, "generated").steps;
+  test.each(cases(leave, victims))('a leave in "$title" by killing $victim of the node', async ({ step, victim }) => {
+    await interrupt("n3", ["leave"], step, victim);
+    await isOut("n3");
+    await comesIn("n3");
+  });
+});
