@@ -122,6 +122,8 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     memberName: () => identity.read()?.view.view.name,
   });
 
+  const recovery = createRecovery({ ...deps, paths: host.paths, member });
+
   function settle(run: OperationRun): { id: string; events: OperationRun["events"]; result: Promise<NodeStatus> } {
     return { id: run.id, events: run.events, result: run.result as Promise<NodeStatus> };
   }
@@ -198,9 +200,9 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     join,
     members,
     joinTokens,
-    address: createSetAddress({ ...deps, member }),
+    address: createSetAddress({ ...deps, member, recovery }),
     moves: createMoves({ ...deps, paths: host.paths }),
-    recovery: createRecovery({ ...deps, paths: host.paths, member }),
+    recovery,
 
     operations: {
       list: (): readonly OperationStatus[] => runner.list().map(operationStatus),

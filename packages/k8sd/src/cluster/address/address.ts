@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { MembersMovedRequest, SetAddressResponse } from "@k8sd/api-types";
 import { hostPort, splitHostPort } from "../../components/address.ts";
@@ -9,6 +10,7 @@ import { fingerprint } from "../../pki/expiry.ts";
 import { createClusterLink } from "../join/link.ts";
 import type { NodeKey } from "../node-key.ts";
 import type { Copies, Self } from "../recover/copies.ts";
+import type { Recovery } from "../recover/recovery.ts";
 import { isAhead } from "../recover/survey.ts";
 import type { KnownMember, Roster } from "../roster.ts";
 import { planSetAddress } from "./plan.ts";
@@ -21,6 +23,7 @@ export interface SetAddressDeps {
   readonly runner: Pick<Runner, "find" | "start">;
   readonly roster: Pick<Roster, "members" | "replace">;
   readonly copies: Pick<Copies, "own" | "others">;
+  readonly recovery: Pick<Recovery, "recover">;
   readonly nodeKey: NodeKey;
   readonly now: () => number;
 }
@@ -74,12 +77,19 @@ export function createSetAddress(deps: SetAddressDeps) {
     return hinted;
   }
 
+  async function linkTo(address: string) {
+    return createClusterLink({
+      addresses: [address],
+      fingerprint: fingerprint(await readFile(host.paths.clusterCert, "utf8")),
+      identity: deps.nodeKey.certificate(deps.member().view.view.name, new Date(deps.now())),
+      patienceMs: tellMs,
+    });
+  }
+
   /** Each hears where all the others are; "" where that worked. */
   async function tell(hinted: readonly KnownMember[], signal: AbortSignal): Promise<Record<string, string>> {
     const { id, view: input } = deps.member();
     if (hinted.length === 0 || input.view.role === "worker") return {};
-    const identity = deps.nodeKey.certificate(input.view.name, new Date(deps.now()));
-    const pinned = fingerprint(await readFile(host.paths.clusterCert, "utf8"));
     const self = { id, addresses: [...input.view.addresses], "k8sd-address": input.view.k8sdAddress };
     const members: MembersMovedRequest["members"] = [
       self,
@@ -91,27 +101,39 @@ export function createSetAddress(deps: SetAddressDeps) {
     ];
     const outcomes = hinted.map(async ({ name, k8sdAddress, role }): Promise<[string, string]> => {
       if (role === "worker") return [name, `run 'k8s set-address --peer ${input.view.name}=…' on it`];
-      const link = createClusterLink({ addresses: [k8sdAddress], fingerprint: pinned, identity, patienceMs: tellMs });
-      return link.ask("membersMoved", { members }, signal).then(
-        () => [name, ""],
-        (error: unknown) => [name, errorText(error)],
-      );
+      try {
+        await (await linkTo(k8sdAddress)).ask("membersMoved", { members }, signal);
+        return [name, ""];
+      } catch (error) {
+        return [name, errorText(error)];
+      }
     });
     return Object.fromEntries(await Promise.all(outcomes));
   }
 
-  /** Where all have moved at once nobody finds the others, and etcd cannot be told without a majority. */
-  async function advice(signal: AbortSignal): Promise<string | undefined> {
+  /**
+   * Where all have moved at once etcd cannot be told, because that takes a majority that find each other. The one with the
+   * most goes on from its copy, and the others take it over: all were compared, so nothing is lost.
+   * @returns what a person has to do; undefined: nothing.
+   */
+  async function regainQuorum(signal: AbortSignal): Promise<string | undefined> {
     const self = deps.member();
     if (self.view.view.role === "worker" || self.view.view.datastore.engine !== "etcd") return undefined;
-    const own = await deps.copies.own(self, signal);
-    if (own.quorum) return undefined;
-    const answers = await deps.copies.others(self, signal);
-    if (answers.some(({ copy }) => copy?.quorum)) return undefined;
-    const best = [own, ...answers.flatMap(({ copy }) => (copy?.log === undefined ? [] : [copy]))].reduce((a, b) =>
-      a.log !== undefined && b.log !== undefined && isAhead(b.log, a.log) ? b : a,
+    const [own, answers] = await Promise.all([deps.copies.own(self, signal), deps.copies.others(self, signal)]);
+    if (own.quorum || answers.some(({ copy }) => copy?.quorum)) return undefined;
+    const copies = [{ address: "", copy: own }, ...answers];
+    const missing = copies.filter(({ copy }) => copy?.log === undefined);
+    if (missing.length > 0) {
+      const reasons = answers.flatMap(({ name, problem }) => (problem === undefined ? [] : [`${name}: ${problem}`]));
+      return `The datastore has no quorum, and not all control planes answer (${reasons.join("; ")}). Name the new address of each with --peer; if some are lost for good, run 'k8s recover'.`;
+    }
+    const best = copies.reduce((a, b) =>
+      a.copy?.log !== undefined && b.copy?.log !== undefined && isAhead(b.copy.log, a.copy.log) ? b : a,
     );
-    return `The datastore has no quorum. If the control planes do not find each other within a minute, run 'k8s recover --force' on ${best.name}; the others take part again by themselves.`;
+    if (best.copy === own)
+      await deps.recovery.recover({ force: true, timeoutMs: 0 }, { requestId: randomUUID() }).result;
+    else await (await linkTo(best.address)).ask("recover", { force: true }, signal);
+    return undefined;
   }
 
   return {
@@ -132,7 +154,7 @@ export function createSetAddress(deps: SetAddressDeps) {
         result: begun.result.then(async () => {
           const told = await tell(hinted, signal);
           const { view } = deps.member().view;
-          const what = await advice(signal);
+          const what = hinted.length === 0 ? undefined : await regainQuorum(signal);
           return {
             name: view.name,
             address: view.k8sdAddress,
