@@ -15,7 +15,7 @@ import {
   type Removal,
   type StoredMember,
 } from "./ledger-records.ts";
-import { createLedgerStore, type Stored, untilSwapped, type Write } from "./ledger-store.ts";
+import { createLedgerStore, type Guard, type Stored, untilSwapped, type Write } from "./ledger-store.ts";
 import { moved, tombstone } from "./ledger-transitions.ts";
 
 type Addition = "state" | "incarnation" | "versions" | "publicKeyFingerprint" | "changedAt" | "podSubnetIndex";
@@ -128,11 +128,15 @@ export function createLedger(datastore: Datastore): Ledger {
         throw new AppError("conflict", `cannot change the record of node ${current.name}: it was removed`);
       }),
     leave: (id, at, signal, removal) =>
-      change(id, "record that a member leaves", signal, (current) => {
-        const how = removal === undefined ? {} : { removal };
-        if (current.state === "removed") return undefined;
-        if (current.state !== "leaving") return { next: { ...moved(current, "leaving", at), ...how } };
-        return removal === undefined ? undefined : { next: { ...current, removal } };
+      untilSwapped("record that a member leaves", signal, async () => {
+        const all = await store.list<StoredMember>(membersPrefix, signal);
+        const seen = all.find(({ value }) => value.id === id);
+        if (seen === undefined) throw new AppError("not-found", `cannot leave: no member has the id ${id}`);
+        const next = leaving(seen.value, at, removal);
+        if (next === undefined) return memberOf(seen);
+        const key = memberKey(id);
+        const revision = await store.swap([{ key, seen }, ...staying(seen.value, all)], [{ key, value: next }], signal);
+        return revision === undefined ? undefined : { ...next, revision };
       }),
     remove: (id, at, signal) =>
       change(id, "record that a member is removed", signal, (current) =>
@@ -157,4 +161,28 @@ export function freed({ name, podSubnetIndex }: StoredMember): readonly Write[] 
     { key: nameKey(name), value: undefined },
     ...(podSubnetIndex === undefined ? [] : [{ key: podSubnetKey(podSubnetIndex), value: undefined }]),
   ];
+}
+
+/** @returns undefined where it goes already, in the way that is wanted */
+function leaving(member: StoredMember, at: number, removal: Removal | undefined): StoredMember | undefined {
+  const how = removal === undefined ? {} : { removal };
+  if (member.state === "removed") return undefined;
+  if (member.state !== "leaving") return { ...moved(member, "leaving", at), ...how };
+  return removal === undefined ? undefined : { ...member, removal };
+}
+
+/** Another control plane, which stays while this one goes: of those that go at once, one must find that it is the last. */
+function staying(member: StoredMember, all: readonly Stored<StoredMember>[]): readonly Guard[] {
+  if (member.role !== "control-plane" || member.state !== "active") return [];
+  const other = all.find(
+    ({ value: { id, role, state } }) => id !== member.id && role === "control-plane" && state === "active",
+  );
+  if (other !== undefined) return [{ key: memberKey(other.value.id), seen: other }];
+  throw new AppError(
+    "conflict",
+    `cannot take out ${member.name}: it is the last control plane, and the cluster with it`,
+    {
+      remedy: "Join another control plane first, or end the cluster with 'k8s leave --force' on this node.",
+    },
+  );
 }

@@ -1,9 +1,11 @@
-import { access } from "node:fs/promises";
+import { access, rmdir } from "node:fs/promises";
+import { join } from "node:path";
 import { removeContainers } from "../host/containers.ts";
 import type { Host } from "../host/host.ts";
 import { withoutKubernetes } from "./firewall.ts";
 import { bridgeName } from "./network/cni-config.ts";
 import { routeProtocol } from "./network/route-protocol.ts";
+import { removePods } from "./pods.ts";
 
 type Cleaned = Pick<Host, "paths" | "run">;
 
@@ -12,8 +14,13 @@ const leftovers: Readonly<Record<string, (host: Cleaned, signal: AbortSignal) =>
   containerd: async (host, signal) => {
     await removeContainers(host, signal);
     await host.run(["ip", "link", "delete", bridgeName], { signal, okExitCodes: [1] });
+    await rmdir(join(host.paths.root, "run/netns")).catch(() => {
+      // Somebody has network namespaces of his own, or there never was one.
+    });
   },
   kubelet: async (host, signal) => {
+    // Nobody starts them again, and containerd, which stops later, gives back what the network gave them.
+    await removePods(host.paths.containerd.socket, signal);
     await cleanRoutes(host, signal);
     await cleanFirewall(host, signal);
     await stopPodSlices(host, signal);

@@ -7,8 +7,12 @@ export type GrpcTarget =
 
 export interface GrpcCall {
   readonly target: GrpcTarget;
-  /** `/package.Service/Method`; the request is the empty message. */
+  /** `/package.Service/Method` */
   readonly method: string;
+  /** Default: the empty message. */
+  readonly request?: Uint8Array;
+  /** Default: 3 s. */
+  readonly timeoutMs?: number;
   readonly signal: AbortSignal;
 }
 
@@ -25,23 +29,26 @@ export class GrpcRefusal extends Error {
 
 const answerMs = 3000;
 const largestAnswer = 1024 * 1024;
-/** Flag byte (not compressed) and length: an empty message. */
-const emptyRequest = Buffer.alloc(5);
+/** Flag byte (not compressed) and length. */
+const headBytes = 5;
 
-/**
- * One unary call with an empty request; returns the bytes of the answer.
- * A health question needs no more of gRPC than this, and containerd is asked nothing else.
- */
+function framed(message: Uint8Array): Buffer {
+  const head = Buffer.alloc(headBytes);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}
+
+/** One unary call; returns the bytes of the answer. What we ask of programs on this node needs no more of gRPC than this. */
 export function grpcCall(call: GrpcCall): Promise<Buffer> {
-  const { target, method } = call;
-  const signal = AbortSignal.any([call.signal, AbortSignal.timeout(answerMs)]);
+  const { target, method, request = new Uint8Array(), timeoutMs = answerMs } = call;
+  const signal = AbortSignal.any([call.signal, AbortSignal.timeout(timeoutMs)]);
   const session =
     "socket" in target
       ? connectHttp2("http://localhost", { createConnection: () => connectSocket(target.socket) })
       : connectHttp2(target.url, { ca: target.ca, cert: target.cert, key: target.key });
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const abort = () =>
-    reject(call.signal.aborted ? call.signal.reason : new Error(`no answer within ${answerMs / 1000} s`));
+    reject(call.signal.aborted ? call.signal.reason : new Error(`no answer within ${timeoutMs / 1000} s`));
   signal.addEventListener("abort", abort, { once: true });
   if (signal.aborted) abort();
   session.on("error", reject);
@@ -72,10 +79,10 @@ export function grpcCall(call: GrpcCall): Promise<Buffer> {
   stream.on("error", reject);
   stream.on("close", () => reject(new Error("the connection ended without an answer")));
   stream.on("end", () => {
-    if (status?.code === 0) resolve(Buffer.concat(parts).subarray(emptyRequest.length));
+    if (status?.code === 0) resolve(Buffer.concat(parts).subarray(headBytes));
     else if (status !== undefined) reject(new GrpcRefusal(status.code, status.message));
   });
-  stream.end(emptyRequest);
+  stream.end(framed(request));
 
   return promise.finally(() => {
     signal.removeEventListener("abort", abort);

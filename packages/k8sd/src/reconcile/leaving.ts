@@ -23,11 +23,14 @@ const drainMs = 60_000;
  */
 export function createLeaving(self: string, deps: LeavingDeps): Reconciler {
   async function takeOut(member: KnownMember, signal: AbortSignal): Promise<void> {
-    const context = { signal, progress: () => {} };
-    if (!(member.removal?.force ?? false)) await deps.takeAway.drain(member, drainMs, context);
-    await deps.takeAway.leaveDatastore(member, context);
-    await deps.takeAway.deleteNode(member, context);
-    await deps.takeAway.forget(member, context);
+    const lock = { name: `leaving/${member.id}`, signal, waitMs: 0 };
+    await withClusterLock(await deps.connections.datastore(), lock, async (held) => {
+      const context = { signal: held, progress: () => {} };
+      if (!(member.removal?.force ?? false)) await deps.takeAway.drain(member, drainMs, context);
+      await deps.takeAway.leaveDatastore(member, context);
+      await deps.takeAway.deleteNode(member, context);
+      await deps.takeAway.forget(member, context);
+    });
   }
 
   return {
@@ -36,19 +39,16 @@ export function createLeaving(self: string, deps: LeavingDeps): Reconciler {
       const due = deps
         .members()
         .filter(({ id, state, removal }) => id !== self && state === "leaving" && (removal?.until ?? 0) <= deps.now());
-      for (const member of due) {
-        try {
-          await withClusterLock(
-            await deps.connections.datastore(),
-            { name: `leaving/${member.id}`, signal, waitMs: 0 },
-            (held) => takeOut(member, held),
-          );
-        } catch (error) {
-          // Another one is at it.
-          if (!(error instanceof AppError && error.kind === "conflict" && error.retryable)) throw error;
-        }
-      }
+      // Side by side: one that cannot go now, or whose Pods take their time, keeps no other one in.
+      const results = await Promise.allSettled(due.map((member) => takeOut(member, signal)));
+      const failed = results.find((result) => result.status === "rejected" && !isTaken(result.reason));
+      if (failed?.status === "rejected") throw failed.reason;
       return periodMs;
     },
   };
+}
+
+/** Another node is at it. */
+function isTaken(error: unknown): boolean {
+  return error instanceof AppError && error.kind === "conflict" && error.retryable;
 }

@@ -8,6 +8,7 @@ import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
 import type { Runner } from "../../operations/runner.ts";
 import { type BootstrapInput, serviceStages } from "../bootstrap/plan.ts";
+import { annotation, annotationFlag } from "../config/annotations.ts";
 import type { ClusterLink } from "../join/link.ts";
 import type { Roster } from "../roster.ts";
 import type { LeaveInput, LeaveStep } from "./plan.ts";
@@ -66,8 +67,8 @@ export function createLeaveExecutors(deps: LeaveDeps): Executors<LeaveStep> {
       run: async (_step, context) => {
         const { signal } = context;
         await deps.member.stop();
-        const self = identity.read();
-        const services = self === undefined ? [] : serviceStages(self.view).flat().toReversed();
+        const self = identity.read()?.view;
+        const services = self === undefined || keepsServices(self) ? [] : serviceStages(self).flat().toReversed();
         for (const [index, name] of services.entries()) {
           context.progress({ done: index, of: services.length, note: name });
           await host.services.stop(name, signal);
@@ -79,6 +80,8 @@ export function createLeaveExecutors(deps: LeaveDeps): Executors<LeaveStep> {
 
     "take-back": {
       run: async (_step, context) => {
+        const self = identity.read()?.view;
+        if (self !== undefined && keepsServices(self)) return;
         const reason = new AppError("cancelled", "cannot stay in the cluster: this node has left it");
         const clean = await deps.runner.takeBack(["bootstrap", "join"], reason, {
           signal: context.signal,
@@ -102,4 +105,9 @@ export function createLeaveExecutors(deps: LeaveDeps): Executors<LeaveStep> {
       },
     },
   };
+}
+
+/** Whoever manages the machines takes them down whole. */
+function keepsServices({ config }: BootstrapInput): boolean {
+  return annotationFlag(config, annotation.skipStopServicesOnRemove);
 }

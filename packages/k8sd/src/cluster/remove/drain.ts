@@ -53,10 +53,9 @@ async function evict(kube: KubeClient, { metadata }: Pod, signal: AbortSignal): 
     await kube.evict({ namespace, name }, { signal });
   } catch (error) {
     signal.throwIfAborted();
-    // A budget that does not allow it now may in a second; a Pod that is gone is what was wanted.
-    if (error instanceof AppError && (error.retryable || error.kind === "conflict" || error.kind === "not-found"))
-      return;
-    throw error;
+    // A budget or a webhook that does not allow it now may in a second, a Pod that is gone is what was wanted; and whatever
+    // it is, the drain's time is the limit.
+    if (!(error instanceof AppError)) throw error;
   }
 }
 

@@ -2,6 +2,7 @@ import type { KubeClient } from "../../kube/kube-client.ts";
 import { nodes } from "../../kube/resources.ts";
 import type { StepContext } from "../../operations/plan.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
+import { annotation, annotationFlag } from "../config/annotations.ts";
 import type { Connections } from "../connections.ts";
 import { createLedger } from "../ledger.ts";
 import type { KnownMember } from "../roster.ts";
@@ -50,6 +51,8 @@ export function createTakeAway({ self, connections, members, now }: TakeAwayDeps
       await removeEtcdMember({ view, member, others, force }, await connections().datastore(), context);
     },
     deleteNode: async ({ name }, { signal }) => {
+      // Whoever manages the machines deletes it then.
+      if (annotationFlag(self().config, annotation.skipNodeCleanupOnRemove)) return;
       await (await kube())?.delete(nodes, { name }, { signal });
     },
     forget: async ({ id }, { signal }) => {

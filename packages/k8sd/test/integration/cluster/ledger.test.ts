@@ -88,6 +88,27 @@ describe("members", () => {
     expect(again.member).toMatchObject({ incarnation: 2, podSubnetIndex: member.podSubnetIndex });
   });
 
+  test("of the control planes that go at once, the last is refused", async () => {
+    await using other = await createTestCluster();
+    const first = other.controlPlane();
+    const planes = [first, other.controlPlane(), other.controlPlane()];
+    const ids = ["founder"];
+    for (const name of ["n2", "n3"]) {
+      const { secret } = await first.tokens.create(anOrder({ role: "control-plane", name }), root, signal());
+      const claim = aClaim(secret, name, { role: "control-plane" });
+      const { member } = await first.admission.reserve(claim, signal());
+      await first.admission.begin(member.id, signal());
+      ids.push((await first.admission.commit(member.id, signal())).id);
+    }
+    const left = await Promise.allSettled(
+      planes.map(({ ledger }, index) => ledger.leave(ids[index] ?? "", 1, signal())),
+    );
+    const refused = left.flatMap((result) => (result.status === "rejected" ? [String(result.reason)] : []));
+    expect(refused).toEqual([expect.stringMatching(/it is the last control plane/)]);
+    const states = (await first.ledger.members(signal())).map(({ state }) => state);
+    expect(states.toSorted()).toEqual(["active", "leaving", "leaving"]);
+  });
+
   test("change their addresses without a change of state, and updates at once lose nothing", async () => {
     const member = await join("mover");
     await Promise.all([
