@@ -116,7 +116,7 @@ describe.skipIf(reason !== undefined)("a join to three control planes", () => {
     },
   );
 
-  test("whose node is cut off for longer leaves nothing on it, and goes on with the same token [A1] [A6]", async () => {
+  test("whose node is cut off for longer leaves nothing on it, and goes on with the same token [A1] [A6] [A9]", async () => {
     const { commit } = joinSteps("worker", false);
     const name = nextName();
     await newNode();

@@ -144,7 +144,7 @@ for (const kind of kinds) {
       });
 
       test.each(interruptions(everything ? undefined : kind.resumedAt))(
-        'in "$title" by killing $victim, and finished with the same token [A1] [A7]',
+        'in "$title" by killing $victim, and finished with the same token [A1] [A7] [A12]',
         async ({ step, victim }) => {
           const same = await token();
           const ended = await interrupt(step, victim, same);

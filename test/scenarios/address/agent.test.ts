@@ -59,7 +59,7 @@ describe.skipIf(reason !== undefined)("the address of a node that is a cluster b
     },
   );
 
-  test.each(["sqlite", "etcd"])("that is gone after a reboot is replaced by itself, with %s", async (type) => {
+  test.each(["sqlite", "etcd"])("that is gone after a reboot is replaced by itself, with %s [F39]", async (type) => {
     const address = await create(`datastore-type: ${type}\n`);
     if (type === "etcd") await put(host, "value", "kept");
     await addressFromBoot(host, address);
@@ -72,7 +72,7 @@ describe.skipIf(reason !== undefined)("the address of a node that is a cluster b
     if (type === "etcd") expect(await read(host, "value")).toBe("kept");
   });
 
-  test("stays when only the host's name changes; the node keeps its own", async () => {
+  test("stays when only the host's name changes; the node keeps its own [F41] [F42]", async () => {
     await create("datastore-type: etcd\n");
     const before = host.name;
     await host.run("hostnamectl", "set-hostname", "Another-Name.example");

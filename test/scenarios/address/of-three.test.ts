@@ -108,7 +108,7 @@ describe.skipIf(reason !== undefined)("addresses of a cluster of three", () => {
     await allAgree();
   });
 
-  test("all have others at once after a power cut; one command on one of them brings the cluster back", async () => {
+  test("all have others at once after a power cut; one command on one of them brings the cluster back [F40]", async () => {
     const { n1, n2, n3 } = three;
     const all = [n1, n2, n3];
     await put(n1, "before", "kept");

@@ -26,7 +26,7 @@ describe.skipIf(reason !== undefined)("a cluster that lost two of three control 
     expect(await epochOf(three.n1)).toBe(1);
   });
 
-  test("says what is wrong within seconds, whatever is asked", async () => {
+  test("says what is wrong within seconds, whatever is asked [C24]", async () => {
     const { n1, n2, n3 } = three;
     await put(n2, "before", "kept");
     await Promise.all([n2.cutPower(), n3.cutPower()]);
@@ -48,7 +48,7 @@ describe.skipIf(reason !== undefined)("a cluster that lost two of three control 
     expect(status.stdout).toMatch(/^cluster status: +(?!ready)/);
   });
 
-  test("is not recovered by a command that nobody confirms", async () => {
+  test("is not recovered by a command that nobody confirms, which says itself what it would do [C27]", async () => {
     const result = await k8s(three.n1, ["recover"]);
     expect(result.exitCode).toBe(1);
     expect(result.stderr).toContain("Add --yes");
@@ -56,7 +56,7 @@ describe.skipIf(reason !== undefined)("a cluster that lost two of three control 
     expect(await backups(three.n1)).toEqual([]);
   });
 
-  test("works again after one command on the one that is left, which tells what it did", async () => {
+  test("works again after one command on the one that is left, which tells what it did [C24] [C25]", async () => {
     const { n1, n2, n3 } = three;
     const result = await k8s(n1, ["recover", "--yes", "--output-format", "json"]);
     expect(result.exitCode, result.stderr).toBe(0);
@@ -81,7 +81,7 @@ describe.skipIf(reason !== undefined)("a cluster that lost two of three control 
     await expect(etcdctl(three.n1, "get", "/test/before", "--rev", "5")).rejects.toThrow("compacted");
   });
 
-  test("takes the others in again by themselves, with the data of the recovered one", async () => {
+  test("takes the others in again by themselves, with the data of the recovered one [C25] [C26]", async () => {
     const { n1, n2, n3 } = three;
     // Together they are a majority of what the cluster was before.
     await Promise.all([n2.boot(), n3.boot()]);

@@ -78,7 +78,7 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
     await expectAgreement(all());
   });
 
-  test("[A1] of a control plane: it is out of etcd, clean, and joins again at once", async () => {
+  test("[A1] [B21] [B23] of a control plane: it is out of etcd, clean, and joins again at once", async () => {
     await removes("n1", "n3");
     await expectAgreement(without("n3"));
     // Again is no error.
@@ -128,7 +128,7 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
     await expectAgreement(all());
   });
 
-  test("two nodes join while one is removed", async () => {
+  test("[B20] two nodes join while one is removed, and all agree", async () => {
     await removes("n1", "w1");
     await removes("n1", "n3");
     await Promise.all([isClean("w1"), isClean("n3")]);

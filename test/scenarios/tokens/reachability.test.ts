@@ -92,7 +92,7 @@ describe.skipIf(reason !== undefined)("a token on the way to a cluster", () => {
     expect(await members(at(0))).toMatchObject({ "nowhere.invalid": "active" });
   });
 
-  test("is shown with what became of it", async () => {
+  test("is shown with what became of it, and taken back [A13] [G44] [G45]", async () => {
     await joinToken(at(0), "open", "--worker", "--cidr", "10.77.0.0/24");
     await joinToken(at(0), "short", "--worker", "--expires-in", "1s");
     const revoked = await joinToken(at(0), "taken-back", "--worker");

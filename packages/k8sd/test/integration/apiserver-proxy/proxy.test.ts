@@ -142,7 +142,7 @@ describe("a set of API servers", () => {
     expect((await dial(proxy)).name).toBe("a");
   });
 
-  test("all are dead: refused quickly; one comes back: served again without a restart", async () => {
+  test("all are dead: refused quickly; one comes back: served again without a restart [J58]", async () => {
     const [a, b] = [await backend("a"), await backend("b")];
     const proxy = await proxyTo([a, b]);
     await Promise.all([a.kill(), b.kill()]);

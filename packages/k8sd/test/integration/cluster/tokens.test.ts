@@ -30,7 +30,7 @@ describe("creating a token", () => {
     expect(controlPlane.token.expiresAt).toBe(cluster.now() + 5_000);
   });
 
-  test("nothing in the datastore is a secret, or can be turned into one", async () => {
+  test("nothing in the datastore is a secret, or can be turned into one [G43]", async () => {
     const { secret } = await create(one);
     const { kvs } = await one.datastore.range({ prefix: "k8sd/" });
     const all = kvs.map(({ key, value }) => Buffer.from(key).toString() + Buffer.from(value).toString()).join("\n");
@@ -38,7 +38,7 @@ describe("creating a token", () => {
     expect(all).not.toContain(secret.replace("worker::", ""));
   });
 
-  test("a control plane that is asked for again gets the same secret, with the life and binding of the new request", async () => {
+  test("a control plane that is asked for again gets the same secret, with the life and binding of the new request [A13]", async () => {
     const first = await create(one, forControlPlane("again", { ttlMs: 10 * day }));
     cluster.pass(1_000);
     const second = await create(two, forControlPlane("again", { ttlMs: 2_000, cidrs: ["10.0.0.0/8"] }));

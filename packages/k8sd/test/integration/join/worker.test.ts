@@ -49,7 +49,7 @@ describe("a worker", () => {
     expect(await membersOf(founder)).not.toHaveProperty("w3");
   });
 
-  test("tells nothing to a server whose certificate is not the token's, and says that it is another", async () => {
+  test("tells nothing to a server whose certificate is not the token's, and says that it is another [G46]", async () => {
     const port = await freePort();
     let asked = 0;
     const pair = keyPair("evil");

@@ -103,7 +103,7 @@ describe("a mesh of real nodes", () => {
     await vi.waitFor(() => expect(third.mesh.replica.head.revision).toBe(5), within(5));
   });
 
-  test("a worker comes back when all addresses but one have changed", async () => {
+  test("a worker comes back when all addresses but one have changed [F40] [J58]", async () => {
     await using nodes = await startCluster(3);
     await allAlive(nodes);
     const [first, second, worker] = nodes as unknown as [TestNode, TestNode, TestNode];
@@ -120,7 +120,7 @@ describe("a mesh of real nodes", () => {
     await vi.waitFor(() => expect(contact()).toBeDefined(), within(15));
   });
 
-  test("the report says why a peer cannot be reached", async () => {
+  test("the report says why a peer cannot be reached [J59]", async () => {
     await using nodes = await startCluster(1);
     const [node] = nodes as unknown as [TestNode];
     const [ghost, nameless] = await Promise.all([startNode({ author: false }), startNode({ author: false })]);
