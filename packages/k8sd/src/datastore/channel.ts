@@ -53,6 +53,8 @@ const channelOptions = {
   "grpc.keepalive_timeout_ms": 5_000,
   "grpc.max_receive_message_length": -1,
   "grpc.max_send_message_length": -1,
+  // What the environment names is for downloads.
+  "grpc.enable_http_proxy": 0,
 };
 
 const encoder =
