@@ -31,6 +31,19 @@ export const clusterStatus = z.object({
   gateway: featureStatus,
   "metrics-server": featureStatus,
   "local-storage": featureStatus,
+  /** Beyond the contract: every node, as this one last heard of it. */
+  nodes: z
+    .array(
+      z.object({
+        name: z.string(),
+        role: z.enum(["control-plane", "worker"]),
+        state: z.enum(["reserved", "joining", "active", "leaving"]),
+        address: z.string(),
+      }),
+    )
+    .optional(),
+  /** Beyond the contract: when this node last heard who is in the cluster; absent where it reads the ledger itself. */
+  "heard-at": timestamp.optional(),
   /** Beyond the contract: why `ready` is what it is. */
   conditions: z.array(condition).optional(),
 });

@@ -20,6 +20,8 @@ export type AccessRule =
   | "trusted"
   /** Trusted, and refused on workers. */
   | "trusted-control-plane"
+  /** On a worker the control socket alone: the contract refuses others there. */
+  | "local-or-control-plane"
   /** Anyone with this header, over the socket too. */
   | "capi-auth-token"
   | "node-token"
@@ -53,7 +55,7 @@ function endpoint<Req extends z.ZodType, Res extends z.ZodType>(
 /** The whole API as data. Numbers are the contract's; the rest is its core API and ours. */
 export const endpoints = {
   /* 1 */ clusterStatus: endpoint("GET", "/1.0/k8sd/cluster", {
-    access: "trusted-control-plane",
+    access: "local-or-control-plane",
     beforeInit: true,
     response: cluster.getClusterStatusResponse,
   }),

@@ -69,7 +69,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   });
 
   const nodeKey = await loadNodeKey(paths.nodeKey);
-  const roster = createRoster(nodeKey.fingerprint, createRosterStore<KnownMember>(db));
+  const roster = createRoster(nodeKey.fingerprint, createRosterStore<KnownMember>(db), now);
   const versions = (signal: AbortSignal) =>
     programVersions(host, { k8sd: version, kubernetes: options.kubernetes }, signal);
   const seal = createSealFile(paths.sealKey);

@@ -65,6 +65,8 @@ function json(status: ClusterStatus): unknown {
     gateway: featureFields(status.gateway),
     "metrics-server": featureFields(status["metrics-server"]),
     "local-storage": featureFields(status["local-storage"]),
+    ...(status.nodes === undefined ? {} : { nodes: status.nodes }),
+    ...(status["heard-at"] === undefined ? {} : { "heard-at": status["heard-at"] }),
     ...(status.conditions === undefined ? {} : { conditions: status.conditions }),
   };
 }
@@ -82,6 +84,8 @@ function yaml(status: ClusterStatus): YamlValue {
     gateway: yamlFeature(status.gateway),
     "metrics-server": yamlFeature(status["metrics-server"]),
     "local-storage": yamlFeature(status["local-storage"]),
+    ...(status.nodes === undefined ? {} : { nodes: status.nodes.map((node) => ({ ...node })) }),
+    ...(status["heard-at"] === undefined ? {} : { "heard-at": new PlainScalar(status["heard-at"]) }),
     ...(status.conditions === undefined ? {} : { conditions: status.conditions.map(yamlCondition) }),
   };
 }

@@ -55,7 +55,7 @@ export interface ClusterDeps {
   readonly nodeKey: NodeKey;
   /** Of what runs on this node. */
   readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
-  readonly roster: Pick<Roster, "members" | "replace">;
+  readonly roster: Pick<Roster, "members" | "replace" | "heardAt">;
   readonly copies: Copies;
   readonly log: Logger;
   readonly now: () => number;

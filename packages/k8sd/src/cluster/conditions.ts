@@ -11,7 +11,10 @@ import { serviceStages } from "./bootstrap/plan.ts";
 
 export interface ConditionDeps {
   readonly services: Pick<ServiceManager, "statuses">;
-  readonly datastore: Pick<Datastore, "status">;
+  /** Of a control plane. */
+  readonly datastore: Pick<Datastore, "status"> | undefined;
+  /** Of a worker: when a control plane last told it who is in. */
+  readonly heardAt: () => number | undefined;
   readonly kube: KubeClient | undefined;
   readonly now: () => number;
 }
@@ -31,10 +34,20 @@ export async function observeConditions(
   deps: ConditionDeps,
   signal: AbortSignal,
 ): Promise<readonly Condition[]> {
-  const { kube } = deps;
+  const { kube, datastore } = deps;
+  // What waits for a datastore that cannot decide anything waits in vain.
+  const noQuorum = new AbortController();
   const observers: Record<string, (signal: AbortSignal) => Promise<Observation>> = {
     ServicesRunning: (abort) => observeServices(input, deps.services, abort),
-    DatastoreAnswers: (abort) => observeDatastore(deps.datastore, abort),
+    ...(datastore === undefined
+      ? { ControlPlaneAnswers: async () => observeControlPlane(deps) }
+      : {
+          DatastoreAnswers: async (abort: AbortSignal) => {
+            const seen = await observeDatastore(datastore, abort);
+            if (seen.reason === "NoQuorum") noQuorum.abort(new Error("the datastore has no quorum"));
+            return seen;
+          },
+        }),
     ...(kube === undefined
       ? {}
       : {
@@ -44,7 +57,7 @@ export async function observeConditions(
   };
   return Promise.all(
     Object.entries(observers).map(async ([name, observe]) => {
-      const seen = await observe(withDeadline(signal, observeMs)).catch(
+      const seen = await observe(withDeadline(AbortSignal.any([signal, noQuorum.signal]), observeMs)).catch(
         (error: unknown): Observation => ({ ok: false, reason: "NoAnswer", message: errorText(error) }),
       );
       return { name, ...seen, "observed-at": new Date(deps.now()).toISOString() };
@@ -78,6 +91,17 @@ async function observeDatastore(datastore: Pick<Datastore, "status">, signal: Ab
     return { ok: false, reason: "NoQuorum", message };
   }
   return { ok: true, reason: "Answered", message: `it answers (etcd API ${version})` };
+}
+
+/** A worker asks every few seconds. */
+const silentMs = 30_000;
+
+function observeControlPlane({ heardAt, now }: Pick<ConditionDeps, "heardAt" | "now">): Observation {
+  const at = heardAt();
+  if (at === undefined) return { ok: false, reason: "NotHeardYet", message: "none has answered since the start" };
+  const seconds = Math.round((now() - at) / 1000);
+  if (now() - at <= silentMs) return { ok: true, reason: "Answered", message: `one answered ${seconds} s ago` };
+  return { ok: false, reason: "NoAnswer", message: `none has answered for ${seconds} s` };
 }
 
 async function observeApiServer(kube: KubeClient, signal: AbortSignal): Promise<Observation> {

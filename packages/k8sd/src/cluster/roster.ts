@@ -14,17 +14,21 @@ export interface Roster {
   /** Keys of those who are in, or on their way out. */
   keys(): ReadonlySet<string>;
   replace(members: readonly KnownMember[]): void;
+  /** When `replace` was called last, in milliseconds since the Unix epoch; undefined since the start. */
+  heardAt(): number | undefined;
   /** Keeps it as the ledger is, until the signal or an error. */
   follow(ledger: Pick<Ledger, "changes">, podCidrs: PodCidrs, signal: AbortSignal): Promise<void>;
 }
 
 type PodCidrs = (member: MemberRecord) => readonly string[];
 
-export function createRoster(ownKey: string, store: RosterStore<KnownMember>): Roster {
+export function createRoster(ownKey: string, store: RosterStore<KnownMember>, now: () => number): Roster {
+  let heardAt: number | undefined;
   let members: readonly KnownMember[] = [];
   let keys: ReadonlySet<string> = new Set([ownKey]);
 
   function replace(next: readonly KnownMember[]): void {
+    heardAt = now();
     if (!isDeepStrictEqual(next, members)) store.write(next);
     take(next);
   }
@@ -41,6 +45,7 @@ export function createRoster(ownKey: string, store: RosterStore<KnownMember>): R
     members: () => members,
     keys: () => keys,
     replace,
+    heardAt: () => heardAt,
     follow: async (ledger, podCidrs, signal) => {
       const known = new Map<string, KnownMember>();
       for await (const change of ledger.changes({ from: 0, signal })) {

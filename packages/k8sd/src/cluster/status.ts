@@ -15,7 +15,7 @@ export interface StatusDeps {
   /** The committed member that this node is; throws before there is one. */
   readonly member: () => Member;
   readonly connections: () => Connections;
-  readonly roster: Pick<Roster, "members">;
+  readonly roster: Pick<Roster, "members" | "heardAt">;
   readonly now: () => number;
 }
 
@@ -27,34 +27,55 @@ export function createStatus({ host, member, connections, roster, now }: StatusD
     const others = roster
       .members()
       .filter(({ id, role, state }) => id !== self.id && role === "control-plane" && state === "active")
-      .map(({ name, k8sdAddress }) => ({ ...own, name, address: k8sdAddress }));
-    return [own, ...others].sort((a, b) => ((a.name ?? "") < (b.name ?? "") ? -1 : 1));
+      .map(
+        ({ name, k8sdAddress }): NodeStatus => ({
+          name,
+          address: k8sdAddress,
+          "cluster-role": "control-plane",
+          ...voter(engineOf(self)),
+        }),
+      );
+    const all = own["cluster-role"] === "worker" ? others : [own, ...others];
+    return all.sort((a, b) => ((a.name ?? "") < (b.name ?? "") ? -1 : 1));
+  }
+
+  function nodeStatuses(): NonNullable<ClusterStatus["nodes"]> {
+    const known = roster.members().flatMap(({ name, role, state, k8sdAddress, addresses: [address = ""] }) => {
+      if (state === "removed") return [];
+      return [{ name, role, state, address: role === "worker" ? address : k8sdAddress }];
+    });
+    return known.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   return {
     async clusterStatus(signal: AbortSignal): Promise<ClusterStatus> {
       const self = member();
       const input = self.view;
+      const isWorker = input.view.role === "worker";
       const conditions = await observeConditions(
         input,
         {
           services: host.services,
-          datastore: await connections().datastore(),
-          kube: input.kubernetes ? await connections().kube() : undefined,
+          datastore: isWorker ? undefined : await connections().datastore(),
+          kube: input.kubernetes && !isWorker ? await connections().kube() : undefined,
+          heardAt: roster.heardAt,
           now,
         },
         signal,
       );
       const { datastore } = input.view;
+      const heardAt = isWorker ? roster.heardAt() : undefined;
       return {
         ...(conditions.every((condition) => condition.ok) ? { ready: true as const } : {}),
         members: memberStatuses(self),
         config: toUserFacing(input.config),
         datastore: {
-          type: datastore.engine,
-          ...(datastore.engine === "external" ? { servers: [...datastore.endpoints] } : {}),
+          type: engineOf(self),
+          ...(!isWorker && datastore.engine === "external" ? { servers: [...datastore.endpoints] } : {}),
         },
         ...featureStatuses(input.config, new Date(now()).toISOString()),
+        nodes: nodeStatuses(),
+        ...(heardAt === undefined ? {} : { "heard-at": new Date(heardAt).toISOString() }),
         conditions: [...conditions],
       };
     },
@@ -68,12 +89,22 @@ export function createStatus({ host, member, connections, roster, now }: StatusD
   };
 }
 
-function memberStatus({ view: { view } }: Member): NodeStatus {
+function memberStatus(self: Member): NodeStatus {
+  const { view } = self.view;
   return {
     name: view.name,
     address: view.role === "worker" ? (view.addresses[0] ?? "") : view.k8sdAddress,
     "cluster-role": view.role,
-    // The embedded datastore has one voter, and an external one is nobody's member.
-    ...(view.datastore.engine === "external" ? {} : { "datastore-role": "voter" as const }),
+    ...(view.role === "worker" ? {} : voter(engineOf(self))),
   };
+}
+
+/** A worker has no part in the datastore; which one it is the cluster's configuration says. */
+function engineOf({ view: { view, config } }: Member): string {
+  return view.role === "worker" ? (config.datastore.type ?? "sqlite") : view.datastore.engine;
+}
+
+/** The embedded datastore has one voter, and an external one is nobody's member. */
+function voter(engine: string): Pick<NodeStatus, "datastore-role"> {
+  return engine === "external" ? {} : { "datastore-role": "voter" };
 }

@@ -43,6 +43,10 @@ export async function checkAccess(
     case "trusted-control-plane":
       requireTrust(caller.trusted);
       return refuseOnWorker(domain);
+    case "local-or-control-plane":
+      requireTrust(caller.trusted);
+      if (caller.incoming.socket instanceof TLSSocket) refuseOnWorker(domain);
+      return;
     case "capi-auth-token":
     case "node-token":
       return checkHeaderToken(rule, caller.incoming, domain, signal);
@@ -61,6 +65,7 @@ export function callerOf(rule: AccessRule, incoming: IncomingMessage, transport:
     }
     case "trusted":
     case "trusted-control-plane":
+    case "local-or-control-plane":
       return { actor: transport === "unix" ? "root" : "member", source };
     case "capi-auth-token":
     case "node-token":

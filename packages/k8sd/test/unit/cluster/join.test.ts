@@ -89,7 +89,7 @@ describe("the roster", () => {
   });
 
   test("trusts itself and who is in or on the way out, nobody who is not in yet", () => {
-    const roster = createRoster("own", { read: () => [], write: () => {} });
+    const roster = createRoster("own", { read: () => [], write: () => {} }, Date.now);
     expect([...roster.keys()]).toEqual(["own"]);
     roster.replace([member("a", "active"), member("l", "leaving"), member("j", "joining"), member("r", "reserved")]);
     expect([...roster.keys()].sort()).toEqual(["key of a", "key of l", "own"]);
