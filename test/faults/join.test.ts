@@ -136,7 +136,7 @@ for (const kind of kinds) {
         return ended;
       }
 
-      test.each(interruptions())('in "$title" by killing $victim, and given up', async ({ step, victim }) => {
+      test.each(interruptions())('in "$title" by killing $victim, and given up [A7]', async ({ step, victim }) => {
         // One whose cluster's side was killed goes on, so it is made to give up at its end.
         if (clusterVictims.includes(victim)) await points.fail(commit, "before-run");
         await interrupt(step, victim, await token());
