@@ -106,6 +106,7 @@ function plain(name: string): string {
     .replaceAll(/\$\{[^}]*\}/g, "…")
     .replaceAll(/"?\$[a-z]\w*"?/g, "…")
     .replaceAll(/\\(.)/g, "$1")
+    .replaceAll(/…+/g, "…")
     .replaceAll(/\s+/g, " ")
     .trim();
 }
