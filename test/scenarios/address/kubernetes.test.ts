@@ -70,6 +70,18 @@ describe.skipIf(reason !== undefined)("a node with pods gets another address", (
     expect(await pods()).toBe(podsBefore);
   });
 
+  test("and its host another name: Kubernetes knows the node by its own [F41] [F42]", async () => {
+    await host.run("hostnamectl", "set-hostname", "Another-Name.example");
+    await host.run("systemctl", "restart", "k8s-kubelet", "k8sd");
+    await waitForDaemon(host);
+    const overrides = () =>
+      host.run("grep", "-h", "hostname-override", "/var/snap/k8s/common/args/kubelet").catch(String);
+    await expect.poll(async () => JSON.stringify(await overrides()), { timeout: 60_000 }).toContain(host.name);
+    await becomesReady(host, "120s");
+    expect((await kubectl(host, "get", "nodes", "-o", "name")).trim()).toBe(`node/${host.name}`);
+    expect(await pods()).toBe(podsBefore);
+  });
+
   test("by itself, when it has another one after a reboot", async () => {
     const address = otherAddress(host, 150);
     await addressFromBoot(host, address);

@@ -6,7 +6,7 @@ import type { SetAddress } from "./address.ts";
 import { newAddress } from "./prepare.ts";
 
 export interface FollowAddressDeps {
-  readonly host: Pick<Host, "interfaces" | "run">;
+  readonly host: Pick<Host, "interfaces" | "run" | "hostname">;
   /** The member that this node is; undefined before there is one. */
   readonly member: () => Self | undefined;
   readonly start: SetAddress["start"];
@@ -15,7 +15,7 @@ export interface FollowAddressDeps {
 
 const timeoutMs = 600_000;
 /** The network may still be coming up: an address that is late is not gone. */
-const looks = 5;
+const looks = { certain: 5, uncertain: 60 };
 
 export type AddressLook = "has it" | "waiting" | "moved";
 
@@ -23,24 +23,29 @@ export type AddressLook = "has it" | "waiting" | "moved";
 export function createFollowAddress(deps: FollowAddressDeps) {
   let seen: { readonly address: string; readonly times: number } | undefined;
 
+  async function take(address: string, self: Self, why: string): Promise<AddressLook> {
+    const { addresses, hostname } = self.view.view;
+    deps.log.warn({ from: { addresses, hostname }, to: { address, hostname: deps.host.hostname } }, why);
+    seen = undefined;
+    await deps.start(address, randomUUID(), timeoutMs)?.result;
+    return "moved";
+  }
+
   return async (signal: AbortSignal): Promise<AddressLook> => {
     const self = deps.member();
     if (self === undefined) return "has it";
     const routes = await defaultRoutes(deps.host, signal);
     const found = newAddress(self.view, deps.host.interfaces(), routes);
-    if (found === undefined) {
-      seen = undefined;
-      return self.view.view.addresses.some((address) => isPresent(deps.host, address)) ? "has it" : "waiting";
+    if (found !== undefined) {
+      seen = { address: found.address, times: seen?.address === found.address ? seen.times + 1 : 1 };
+      if (seen.times < (found.certain ? looks.certain : looks.uncertain)) return "waiting";
+      return take(found.address, self, "The address of this node is gone; it takes the one that it has");
     }
-    seen = { address: found, times: seen?.address === found ? seen.times + 1 : 1 };
-    if (seen.times < looks) return "waiting";
-    deps.log.warn(
-      { from: self.view.view.addresses, to: found },
-      "The address of this node is gone; it takes the one it has",
-    );
     seen = undefined;
-    await deps.start(found, randomUUID(), timeoutMs)?.result;
-    return "moved";
+    const [own = ""] = self.view.view.addresses;
+    if (!isPresent(deps.host, own)) return "waiting";
+    if (self.view.view.hostname === deps.host.hostname) return "has it";
+    return take(own, self, "The host has another name; the node keeps its own");
   };
 }
 

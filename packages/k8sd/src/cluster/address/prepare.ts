@@ -6,7 +6,10 @@ import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { defaultPort, nodeIps, parseAddress } from "../config/address.ts";
 import { ownPeerUrl } from "../join/datastore-view.ts";
 
-/** The node as it is with another address; undefined when it has that already. */
+/**
+ * The node as it is with another address, on a host that may have got another name; undefined when nothing differs. The
+ * node's own name never changes: it is what Kubernetes and etcd know it by.
+ */
 export function movedInput(
   before: BootstrapInput,
   text: string,
@@ -17,8 +20,12 @@ export function movedInput(
   const port = namesPort(text) ? asked.port : (splitHostPort(before.view.k8sdAddress)?.port ?? defaultPort);
   const addresses = nodeIps(asked.ip, interfaces);
   const k8sdAddress = `${asked.ip.includes(":") ? `[${asked.ip}]` : asked.ip}:${port}`;
-  if (isDeepStrictEqual([addresses, k8sdAddress], [before.view.addresses, before.view.k8sdAddress])) return undefined;
-  const view: NodeView = { ...before.view, addresses, k8sdAddress, hostname: host.hostname };
+  const moved = { addresses, k8sdAddress, hostname: host.hostname };
+  const { view: old } = before;
+  if (isDeepStrictEqual(moved, { addresses: old.addresses, k8sdAddress: old.k8sdAddress, hostname: old.hostname })) {
+    return undefined;
+  }
+  const view: NodeView = { ...old, ...moved };
   return { ...before, view: { ...view, datastore: movedDatastore(view) } };
 }
 
@@ -33,21 +40,26 @@ function movedDatastore(view: NodeView): NodeView["datastore"] {
   return { ...datastore, initialCluster: { state, peers: { ...peers, [view.name]: ownPeerUrl(view, datastore) } } };
 }
 
-/** Bridges and pairs that container runtimes make are no addresses of a node; `parseAddress` knows them. */
+export interface NewAddress {
+  readonly address: string;
+  /** It is where the host's way out is. Otherwise the right one may still be on its way. */
+  readonly certain: boolean;
+}
+
+/** The address that a node has instead of its own; undefined when it has its own, or none of the same family. */
 export function newAddress(
   { view }: BootstrapInput,
   interfaces: readonly NetworkInterface[],
   defaultRoutes: readonly string[],
-): string | undefined {
+): NewAddress | undefined {
   const [old = ""] = view.addresses;
-  const present = (nic: NetworkInterface) => nic.addresses.some(({ address }) => address === old);
-  if (interfaces.some(present)) return undefined;
+  if (interfaces.some((nic) => nic.addresses.some(({ address }) => address === old))) return undefined;
   const family = old.includes(":") ? 6 : 4;
   const same = interfaces.map((nic) => ({ ...nic, addresses: nic.addresses.filter((each) => each.family === family) }));
-  // The way out of the host is where its address was.
-  for (const candidates of [same.filter(({ name }) => defaultRoutes.includes(name)), same]) {
+  const onRoute = same.filter(({ name }) => defaultRoutes.includes(name));
+  for (const [candidates, certain] of [[onRoute, true] as const, [same, false] as const]) {
     try {
-      return parseAddress("", candidates).ip;
+      return { address: parseAddress("", candidates).ip, certain };
     } catch {
       // None of these has one.
     }
