@@ -1,5 +1,5 @@
 import type { OperationEvent } from "@k8sd/api-types";
-import type { OperationRun } from "./runner.ts";
+import type { OperationRun, Runner } from "./runner.ts";
 
 export interface DeferredRun<R> {
   readonly id: string;
@@ -7,9 +7,12 @@ export interface DeferredRun<R> {
   readonly result: Promise<R>;
 }
 
-/** An operation that is only begun once something was asked of others; callers follow it from now on. */
-export function deferredRun<R>(id: string, begun: Promise<OperationRun>): DeferredRun<R> {
-  const result = begun.then((run) => run.result) as Promise<R>;
+/**
+ * An operation that is only begun once something was asked of others; callers follow it from now on.
+ * @param begun undefined: it turned out that there was nothing to do
+ */
+export function deferredRun<R>(id: string, begun: Promise<OperationRun | undefined>): DeferredRun<R> {
+  const result = begun.then((run) => run?.result) as Promise<R>;
   result.catch(() => {
     // Whoever asked gets it; nobody may be listening any more.
   });
@@ -20,5 +23,31 @@ export function deferredRun<R>(id: string, begun: Promise<OperationRun>): Deferr
       if (run !== undefined) yield* run.events;
     })(),
     result,
+  };
+}
+
+/** Whoever asks again under the same request gets the same operation, also before it has begun. */
+export function onceAsked<R>(runner: Pick<Runner, "find">, result: R) {
+  const asking = new Map<string, DeferredRun<R>>();
+  return {
+    /** How many are being prepared. */
+    pending: (): number => asking.size,
+
+    run(requestId: string, begin: () => Promise<OperationRun | undefined>): DeferredRun<R> {
+      const known = runner.find(requestId);
+      if (known !== undefined) return { ...known, result: known.result.then(() => result) };
+      const earlier = asking.get(requestId);
+      if (earlier !== undefined) return earlier;
+      const begun = begin();
+      const deferred = deferredRun<unknown>(requestId, begun);
+      const run = { ...deferred, result: deferred.result.then(() => result) };
+      run.result.catch(() => {
+        // As above.
+      });
+      asking.set(requestId, run);
+      const forget = (): void => void asking.delete(requestId);
+      begun.then(forget, forget);
+      return run;
+    },
   };
 }

@@ -1,8 +1,8 @@
 import type { Empty } from "@k8sd/api-types";
 import type { Logger } from "pino";
 import { AppError, errorText } from "../../lib/app-error.ts";
+import { type DeferredRun, onceAsked } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
-import { onceAsked, type PromisedRun } from "../asked.ts";
 import type { NodeKey } from "../node-key.ts";
 import { createClusterLink } from "./link.ts";
 import { planJoin } from "./plan.ts";
@@ -26,7 +26,7 @@ const patienceMs = 30_000;
 
 /** Asks the cluster for a place, and starts the operation that the answer makes possible. */
 export function createJoin(deps: JoinStarterDeps) {
-  const asked = onceAsked(deps.runner);
+  const asked = onceAsked<Empty>(deps.runner, {});
 
   async function begin(order: JoinOrder, requestId: string): Promise<OperationRun> {
     const member = deps.memberName();
@@ -59,6 +59,6 @@ export function createJoin(deps: JoinStarterDeps) {
     }
   }
 
-  return (order: JoinOrder, { requestId }: { readonly requestId: string }): PromisedRun<Empty> =>
-    asked.run(requestId, () => begin(order, requestId), {});
+  return (order: JoinOrder, { requestId }: { readonly requestId: string }): DeferredRun<Empty> =>
+    asked.run(requestId, () => begin(order, requestId));
 }

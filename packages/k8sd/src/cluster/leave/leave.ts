@@ -1,8 +1,8 @@
 import type { Empty } from "@k8sd/api-types";
 import { AppError } from "../../lib/app-error.ts";
 import { withDeadline } from "../../lib/wait.ts";
+import { type DeferredRun, onceAsked } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
-import { onceAsked, type PromisedRun } from "../asked.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { checkEtcdBears } from "../remove/etcd.ts";
 import type { KnownMember } from "../roster.ts";
@@ -25,7 +25,7 @@ const lookMs = 10_000;
 
 /** The node goes out of its cluster by itself. */
 export function createLeave(deps: LeaveStarterDeps) {
-  const asked = onceAsked(deps.runner);
+  const asked = onceAsked<Empty>(deps.runner, {});
 
   async function begin({ force, timeoutMs }: LeaveOrder, requestId: string): Promise<OperationRun> {
     const { view, nodeId } = deps.self();
@@ -46,8 +46,8 @@ export function createLeave(deps: LeaveStarterDeps) {
 
   return {
     begin,
-    leave: (order: LeaveOrder, { requestId }: { readonly requestId: string }): PromisedRun<Empty> =>
-      asked.run(requestId, () => begin(order, requestId), {}),
+    leave: (order: LeaveOrder, { requestId }: { readonly requestId: string }): DeferredRun<Empty> =>
+      asked.run(requestId, () => begin(order, requestId)),
     /** The cluster has taken this node out while it was away. */
     wasRemoved: (requestId: string): OperationRun =>
       deps.runner.start(planLeave({ name: deps.self().view.name, cluster: "knows" }, requestId), {

@@ -1,8 +1,8 @@
 import type { Empty } from "@k8sd/api-types";
 import { AppError } from "../../lib/app-error.ts";
 import { withDeadline } from "../../lib/wait.ts";
+import { type DeferredRun, onceAsked } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
-import { onceAsked, type PromisedRun } from "../asked.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import type { Connections } from "../connections.ts";
 import { createLedger } from "../ledger.ts";
@@ -72,9 +72,9 @@ export function createRemove(deps: RemoveDeps) {
     return deps.runner.start(planRemove(input, { kubernetes: self.kubernetes, managedEtcd }, requestId), { timeoutMs });
   }
 
-  const asked = onceAsked(deps.runner);
-  return (order: RemoveOrder, { requestId }: { readonly requestId: string }): PromisedRun<Empty> =>
-    asked.run(requestId, () => begin(order, requestId), {});
+  const asked = onceAsked<Empty>(deps.runner, {});
+  return (order: RemoveOrder, { requestId }: { readonly requestId: string }): DeferredRun<Empty> =>
+    asked.run(requestId, () => begin(order, requestId));
 }
 
 function refuseLast(member: MemberRecord, members: readonly MemberRecord[]): void {
