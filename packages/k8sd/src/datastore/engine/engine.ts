@@ -23,6 +23,7 @@ export interface EngineOptions {
   readonly name: string;
   readonly quotaBytes: number;
   readonly progressIntervalMs: number;
+  readonly initialRevision: number;
 }
 
 export interface EngineDeps {
@@ -43,7 +44,7 @@ const raftTerm = 2;
 
 export function createEngine(options: EngineOptions, { log, clientUrls, broken }: EngineDeps): Engine {
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
-  const databases = openDatabases(join(options.dataDir, "datastore.db"));
+  const databases = openDatabases(join(options.dataDir, "datastore.db"), options.initialRevision);
   const { db, reader } = databases;
   const disk = openDisk(db, log);
   const store = createStore(db, reader);

@@ -18,6 +18,8 @@ export interface ServerOptions {
   readonly clientCertAuth: boolean;
   readonly quotaBytes: number;
   readonly progressIntervalMs: number;
+  /** Of a new store: all before it counts as compacted, for content that comes from another one. */
+  readonly initialRevision: number;
   readonly logLevel: string;
 }
 
@@ -44,6 +46,7 @@ export function parseOptions(args: readonly string[]): ServerOptions {
         "client-cert-auth": { ...text, default: "false" },
         "quota-backend-bytes": { ...text, default: String(defaultQuotaBytes) },
         "watch-progress-notify-interval": { ...text, default: defaultProgressInterval },
+        "initial-revision": { ...text, default: "1" },
         "log-level": { ...text, default: "info" },
       },
     }),
@@ -62,6 +65,7 @@ export function parseOptions(args: readonly string[]): ServerOptions {
     clientCertAuth: flag("client-cert-auth", values["client-cert-auth"]),
     quotaBytes: positive("quota-backend-bytes", values["quota-backend-bytes"]),
     progressIntervalMs: duration("watch-progress-notify-interval", values["watch-progress-notify-interval"]),
+    initialRevision: positive("initial-revision", values["initial-revision"]),
     logLevel: values["log-level"],
   };
   if (listen.length === 0) throw invalid("listen-client-urls", "names no address");

@@ -47,7 +47,7 @@ export interface Databases {
 }
 
 /** Opens the store, alone: a second process on the same file is refused. */
-export function openDatabases(file: string): Databases {
+export function openDatabases(file: string, initialRevision: number): Databases {
   const lock = openLock(file);
   const db = new Database(file);
   try {
@@ -60,7 +60,7 @@ export function openDatabases(file: string): Databases {
     db.pragma("synchronous = NORMAL");
     db.pragma("wal_autocheckpoint = 0");
     db.pragma("journal_size_limit = 33554432");
-    migrate(db, file);
+    migrate(db, file, initialRevision);
     if (!slices) db.exec("VACUUM");
     reserveLog(db);
     db.pragma("cache_size = -8000");
@@ -114,7 +114,7 @@ function reserveLog(db: Database.Database): void {
   }
 }
 
-function migrate(db: Database.Database, file: string): void {
+function migrate(db: Database.Database, file: string, initialRevision: number): void {
   const have = db.pragma("user_version", { simple: true }) as number;
   if (have > migrations.length) {
     throw new AppError(
@@ -133,8 +133,9 @@ function migrate(db: Database.Database, file: string): void {
     insert.run("cluster_id", identity());
     insert.run("member_id", identity());
     // etcd's empty store stands at revision 1 and was never compacted, which it writes as -1.
-    insert.run("base_revision", 1);
-    insert.run("compact_revision", -1);
-    insert.run("compacted_revision", -1);
+    const compacted = initialRevision > 1 ? initialRevision : -1;
+    insert.run("base_revision", initialRevision);
+    insert.run("compact_revision", compacted);
+    insert.run("compacted_revision", compacted);
   }).exclusive();
 }

@@ -1,0 +1,70 @@
+import type { CallOptions, Datastore, KeyValue, Op } from "../datastore.ts";
+
+/** etcd takes 128 operations and 1.5 MiB in one transaction. */
+const maxOps = 100;
+const maxBytes = 1024 * 1024;
+/** Large, because a fsync per batch is what a copy waits for; small, because objects of Kubernetes reach 1.5 MiB. */
+export const pageSize = 200;
+const callMs = 30_000;
+
+export const everything = { prefix: "" } as const;
+
+/** One write to come, with what it weighs. */
+export interface Write {
+  readonly key: Uint8Array;
+  /** Undefined: a deletion. */
+  readonly value: Uint8Array | undefined;
+  readonly lease?: bigint;
+}
+
+export const patient = (signal: AbortSignal): CallOptions => ({ signal, timeoutMs: callMs });
+
+/** Takes writes from the front of the queue until a transaction is full. */
+export function takeBatch(queue: Iterable<Write>): Write[] {
+  const batch: Write[] = [];
+  let bytes = 0;
+  for (const write of queue) {
+    bytes += write.key.length + (write.value?.length ?? 0);
+    if (batch.length === maxOps || (batch.length > 0 && bytes > maxBytes)) break;
+    batch.push(write);
+  }
+  return batch;
+}
+
+/** One transaction: all of the batch or nothing. Doing it again does no harm. */
+export async function writeBatch(target: Datastore, batch: readonly Write[], signal: AbortSignal): Promise<void> {
+  const success = batch.map(
+    ({ key, value, lease }): Op =>
+      value === undefined
+        ? { op: "delete", range: { key } }
+        : { op: "put", key, value, ...(lease === undefined ? {} : { lease }) },
+  );
+  await target.txn({ success }, patient(signal));
+}
+
+export async function writeAll(target: Datastore, writes: readonly Write[], signal: AbortSignal): Promise<void> {
+  for (let at = 0; at < writes.length; ) {
+    const batch = takeBatch(writes.slice(at, at + maxOps));
+    await writeBatch(target, batch, signal);
+    at += batch.length;
+  }
+}
+
+/** All keys in their order, page by page. */
+export async function* pages(
+  store: Datastore,
+  options: { readonly revision?: number; readonly keysOnly?: boolean; readonly signal: AbortSignal },
+): AsyncGenerator<readonly KeyValue[]> {
+  const { revision = 0, keysOnly = false, signal } = options;
+  // A zero byte as the end stands for the end of all keys.
+  const end = new Uint8Array([0]);
+  let from = new Uint8Array([0]);
+  const limit = keysOnly ? pageSize * 50 : pageSize;
+  for (;;) {
+    const page = await store.range({ from, end }, { revision, keysOnly, limit, ...patient(signal) });
+    if (page.kvs.length > 0) yield page.kvs;
+    const last = page.kvs.at(-1);
+    if (!page.more || last === undefined) return;
+    from = new Uint8Array([...last.key, 0]);
+  }
+}

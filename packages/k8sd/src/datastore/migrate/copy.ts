@@ -1,0 +1,186 @@
+import { AppError } from "../../lib/app-error.ts";
+import type { Datastore, Revision } from "../datastore.ts";
+import { everything, pages, patient, type Write, writeAll, writeBatch } from "./batches.ts";
+import { type ChangeLog, followChanges } from "./change-log.ts";
+import { createFingerprint, sameOrder } from "./fingerprint.ts";
+import { copyLeases, type LeaseCopier } from "./leases.ts";
+import { raiseRevision } from "./raise.ts";
+import type { StoreAccess } from "./store-access.ts";
+
+export interface CopyOptions {
+  readonly source: StoreAccess;
+  /** Empty. A revision far above the source's saves the writes that raise it. */
+  readonly target: StoreAccess;
+  readonly signal: AbortSignal;
+  /** Revisions that the source may use while it is copied. Default 100,000. */
+  readonly margin?: number;
+  readonly progress?: (copied: number, total: number) => void;
+}
+
+export interface CopyReport {
+  readonly keys: number;
+  readonly leases: number;
+  /** SHA-256 over every key, value and lease. */
+  readonly hash: string;
+  /** The source's last one; all of the target's lie above. */
+  readonly sourceRevision: Revision;
+  /** What is older is answered with "compacted". */
+  readonly targetRevision: Revision;
+  /** From the call of `finish` to its end. */
+  readonly finishMs: number;
+}
+
+/** A copy that follows its source. */
+export interface Copy extends AsyncDisposable {
+  /** Call it once nobody writes to the source any more; the target is complete and verified when it resolves. */
+  finish(): Promise<CopyReport>;
+}
+
+const defaultMargin = 100_000;
+/** A source that is written to faster than this many rounds can follow leaves the rest to the pause. */
+const followRounds = 20;
+
+/** Resolves when the target is nearly as new as the source, which serves on meanwhile. Dispose it to stop following. */
+export async function startCopy(options: CopyOptions): Promise<Copy> {
+  const { source, target } = options;
+  const over = new AbortController();
+  const signal = AbortSignal.any([options.signal, over.signal]);
+  try {
+    await refuseContent(target.data, signal);
+    const started = await revisionOf(source.data, signal);
+    await raiseRevision(target.data, started + (options.margin ?? defaultMargin), signal);
+    const floor = await revisionOf(target.data, signal);
+    // Whatever changes while the keys are read is in the log, so they need not be of one revision.
+    const log = followChanges(source.data, started, signal);
+    await load(options, signal);
+    for (let round = 0; round < followRounds; round++) {
+      await follow(log, target.data, await revisionOf(source.data, signal), signal);
+      if ((await revisionOf(source.data, signal)) - log.seen() < 100) break;
+    }
+    return {
+      finish: () => finish({ source, target, log, floor, signal }),
+      async [Symbol.asyncDispose]() {
+        over.abort();
+      },
+    };
+  } catch (error) {
+    over.abort();
+    throw error;
+  }
+}
+
+interface Running {
+  readonly source: StoreAccess;
+  readonly target: StoreAccess;
+  readonly log: ChangeLog;
+  readonly floor: Revision;
+  readonly signal: AbortSignal;
+}
+
+async function finish({ source, target, log, floor, signal }: Running): Promise<CopyReport> {
+  const startedAt = performance.now();
+  const last = await revisionOf(source.data, signal);
+  if (last >= floor) {
+    throw new AppError(
+      "conflict",
+      `cannot copy the datastore: it reached revision ${last}, and its copy began at ${floor}`,
+      {
+        remedy: "try again when less is written",
+      },
+    );
+  }
+  await follow(log, target.data, last, signal);
+  const leases = await copyLeases(source, target, signal);
+  const original = await readSource(source.data, last, leases, target.data, signal);
+  const copied = createFingerprint();
+  for await (const page of pages(target.data, { signal })) {
+    for (const kv of page) copied.add(kv);
+  }
+  const { keys, hash, revisions } = copied.result();
+  if (hash !== original.hash || !sameOrder(original.revisions, revisions)) {
+    throw new AppError("internal", "cannot copy the datastore: the copy differs from its source", {
+      remedy: "see that nobody else writes to the target, and try again",
+      details: { keys, sourceKeys: original.keys, hash, sourceHash: original.hash },
+    });
+  }
+  const targetRevision = await revisionOf(target.data, signal);
+  // A store that was made compacted and got nothing refuses to be compacted there again, and needs not to be.
+  if (targetRevision > floor) await target.data.compact(targetRevision, patient(signal));
+  const finishMs = Math.round(performance.now() - startedAt);
+  return { keys, leases: leases.granted(), hash, sourceRevision: last, targetRevision, finishMs };
+}
+
+/** Hashes the source, and writes its keys with leases, which the copy got without. */
+async function readSource(
+  source: Datastore,
+  revision: Revision,
+  leases: LeaseCopier,
+  target: Datastore,
+  signal: AbortSignal,
+) {
+  const fingerprint = createFingerprint();
+  for await (const page of pages(source, { revision, signal })) {
+    for (const kv of page) fingerprint.add(kv);
+    const leased = page.filter(({ lease }) => lease !== 0n);
+    for (const { lease } of leased) await leases.need(lease);
+    await writeAll(target, leased, signal);
+  }
+  return fingerprint.result();
+}
+
+async function load({ source, target, progress }: CopyOptions, signal: AbortSignal): Promise<void> {
+  const found: { readonly key: Uint8Array; readonly modRevision: Revision }[] = [];
+  for await (const page of pages(source.data, { keysOnly: true, signal })) {
+    for (const { key, modRevision } of page) found.push({ key, modRevision });
+  }
+  found.sort((a, b) => a.modRevision - b.modRevision);
+  const readAtOnce = 50;
+  for (let at = 0; at < found.length; at += readAtOnce) {
+    const part = found.slice(at, at + readAtOnce);
+    const success = part.map(({ key }) => ({ op: "range", range: { key } }) as const);
+    const { results } = await source.data.txn({ success }, patient(signal));
+    const writes: Write[] = results.flatMap((result) => (result.op === "range" ? result.kvs : []).map(withoutLease));
+    await writeAll(target.data, writes, signal);
+    progress?.(Math.min(at + readAtOnce, found.length), found.length);
+  }
+}
+
+/** A lease that nobody renews here would run out while the copy lasts. */
+const withoutLease = ({ key, value }: Write): Write => ({ key, value });
+
+/** Writes what changed until the target knows all up to a revision. */
+async function follow(log: ChangeLog, target: Datastore, upTo: Revision, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    while (log.size() > 0) await writeBatch(target, log.take(), signal);
+    if (log.seen() >= upTo) return;
+    await within(log.changed());
+  }
+}
+
+const quietMs = 30_000;
+
+/** Each change arrives at once; silence means that the source does not answer. */
+async function within(change: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const text = "cannot copy the datastore: its changes do not arrive";
+    timer = setTimeout(() => reject(new AppError("timeout", text, { remedy: "check the datastore's load" })), quietMs);
+  });
+  try {
+    await Promise.race([change, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function refuseContent(target: Datastore, signal: AbortSignal): Promise<void> {
+  const { count } = await target.range(everything, { limit: 1, keysOnly: true, ...patient(signal) });
+  if (count === 0) return;
+  throw new AppError("conflict", `cannot copy to the datastore: it holds ${count} keys already`, {
+    remedy: "name an empty datastore; nothing is overwritten",
+  });
+}
+
+async function revisionOf(store: Datastore, signal: AbortSignal): Promise<Revision> {
+  return (await store.range(everything, { countOnly: true, ...patient(signal) })).revision;
+}

@@ -1,0 +1,33 @@
+import { patient } from "./batches.ts";
+import type { LeaseLife, StoreAccess } from "./store-access.ts";
+
+export interface LeaseCopier {
+  /** Before a key is written with it. */
+  need(lease: bigint): Promise<void>;
+  granted(): number;
+}
+
+/** Gives the target all leases that live in the source, under the same ids. */
+export async function copyLeases(source: StoreAccess, target: StoreAccess, signal: AbortSignal): Promise<LeaseCopier> {
+  const known = new Set<bigint>();
+  const grant = async (lease: bigint) => {
+    if (known.has(lease)) return;
+    known.add(lease);
+    await target.grant(lease, lifeInCopy(await source.lifeOf(lease, patient(signal))), patient(signal));
+  };
+  await Promise.all((await source.leases(patient(signal))).map(grant));
+  return {
+    // One that ended after the last revision still has its keys there; it ends in the copy as well, a second later.
+    need: grant,
+    granted: () => known.size,
+  };
+}
+
+/**
+ * A lease has one number for its life and for what a renewal gives it. Who renews does so in the first half of the life; such
+ * a lease keeps its number, or it would run out between two renewals. The others keep what is left of them.
+ */
+export function lifeInCopy({ secondsLeft, grantedSeconds }: LeaseLife): number {
+  if (secondsLeft * 2 >= grantedSeconds) return Math.max(grantedSeconds, 1);
+  return Math.max(secondsLeft, 1);
+}

@@ -1,0 +1,73 @@
+import { takeBatch } from "@k8sd/k8sd/datastore/migrate/batches.ts";
+import { createFingerprint, sameOrder } from "@k8sd/k8sd/datastore/migrate/fingerprint.ts";
+import { lifeInCopy } from "@k8sd/k8sd/datastore/migrate/leases.ts";
+import { describe, expect, test } from "vitest";
+
+const write = (size: number) => ({ key: Buffer.from("k"), value: Buffer.alloc(size) });
+
+describe("batches of a copy", () => {
+  test("stay below etcd's limits", () => {
+    expect(takeBatch(Array.from({ length: 300 }, () => write(1)))).toHaveLength(100);
+    expect(takeBatch(Array.from({ length: 5 }, () => write(400_000)))).toHaveLength(2);
+  });
+
+  test("take a value that is too large for others alone", () => {
+    expect(takeBatch([write(1_500_000), write(1)])).toHaveLength(1);
+    expect(takeBatch([])).toEqual([]);
+  });
+});
+
+describe("the order of changes", () => {
+  test("joined changes are in order", () => {
+    expect(sameOrder([5, 3, 9], [20, 20, 21])).toBe(true);
+  });
+
+  test("two that changed places are found", () => {
+    expect(sameOrder([5, 3, 9], [20, 21, 22])).toBe(false);
+  });
+
+  test("changes of one revision may come in any order, but not after later ones", () => {
+    expect(sameOrder([4, 4, 6], [12, 11, 13])).toBe(true);
+    expect(sameOrder([4, 4, 6], [11, 13, 12])).toBe(false);
+  });
+
+  test("a missing key is found", () => {
+    expect(sameOrder([1, 2], [1])).toBe(false);
+  });
+});
+
+describe("the hash of a copy", () => {
+  const kv = { createRevision: 1, modRevision: 1, version: 1, lease: 0n };
+  const hashOf = (...kvs: { key: string; value: string; lease?: bigint }[]) => {
+    const fingerprint = createFingerprint();
+    for (const { key, value, lease } of kvs) {
+      fingerprint.add({ ...kv, lease: lease ?? 0n, key: Buffer.from(key), value: Buffer.from(value) });
+    }
+    return fingerprint.result().hash;
+  };
+
+  test("tells where a key ends and its value begins, and the lease", () => {
+    const hashes = [
+      hashOf({ key: "ab", value: "c" }),
+      hashOf({ key: "a", value: "bc" }),
+      hashOf({ key: "ab", value: "c", lease: 1n }),
+      hashOf({ key: "a", value: "" }, { key: "b", value: "c" }),
+    ];
+    expect(new Set(hashes).size).toBe(hashes.length);
+    expect(hashOf({ key: "ab", value: "c" })).toBe(hashes[0]);
+  });
+});
+
+describe("a lease in the copy", () => {
+  test("that may be renewed keeps what a renewal gives it", () => {
+    expect(lifeInCopy({ secondsLeft: 7, grantedSeconds: 10 })).toBe(10);
+  });
+
+  test("that nobody renewed in time keeps what is left", () => {
+    expect(lifeInCopy({ secondsLeft: 900, grantedSeconds: 3600 })).toBe(900);
+  });
+
+  test("that has ended ends soon", () => {
+    expect(lifeInCopy({ secondsLeft: -1, grantedSeconds: 0 })).toBe(1);
+  });
+});
