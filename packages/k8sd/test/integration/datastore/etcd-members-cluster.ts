@@ -4,6 +4,7 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import type { ClientTls } from "../../../src/datastore/channel.ts";
 import type { Member } from "../../../src/datastore/datastore.ts";
 import { createEtcdMembers } from "../../../src/datastore/etcd-members.ts";
 import { initialCluster } from "../../../src/datastore/etcd-members-facts.ts";
@@ -31,6 +32,8 @@ export interface TestMember {
 
 export interface TestCluster extends AsyncDisposable {
   readonly members: EtcdMembers;
+  /** For clients of any of its members. */
+  readonly tls: ClientTls;
   member(name: string): Promise<TestMember>;
   /** All that a node does to get a vote. */
   join(name: string, options?: Partial<AddLearner>): Promise<Member>;
@@ -104,7 +107,7 @@ export async function createTestCluster(strict = false): Promise<TestCluster> {
     return members.promote(added.id, over);
   }
 
-  return { members, member, join: joinCluster, call, connect, [Symbol.asyncDispose]: () => cleanup.disposeAsync() };
+  return { members, tls: pki.client, member, join: joinCluster, call, connect, [Symbol.asyncDispose]: () => cleanup.disposeAsync() };
 }
 
 /** Members are each other's clients and servers: the one certificate with both uses. */
