@@ -1,9 +1,9 @@
 import { expect } from "vitest";
 import { becomesReady, bootstrap } from "../../expect-node.ts";
 import { faultEnvironment } from "../../faults/points.ts";
-import { createNetwork, type Network } from "../../hosts/network.ts";
+import type { Network } from "../../hosts/network.ts";
 import type { Host } from "../../hosts/types.ts";
-import { callDaemon, createNode } from "../../node.ts";
+import { callDaemon, createNode, createNodeNetwork } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 import { etcdConfig, joins, joinToken } from "../join/nodes.ts";
 
@@ -18,8 +18,8 @@ export interface Three extends AsyncDisposable {
 export async function createThree(): Promise<Three> {
   const stack = new AsyncDisposableStack();
   try {
-    const network = stack.use(await createNetwork());
     const staged = await stagedForTests();
+    const network = stack.use(await createNodeNetwork(staged));
     const create = async (name: string): Promise<Host> =>
       stack.use(await createNode({ name, staged, network, flags: ["--agent-only"], env: faultEnvironment }));
     const [n1, n2, n3] = await Promise.all([create("n1"), create("n2"), create("n3")]);
