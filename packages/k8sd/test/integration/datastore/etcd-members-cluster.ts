@@ -107,7 +107,15 @@ export async function createTestCluster(strict = false): Promise<TestCluster> {
     return members.promote(added.id, over);
   }
 
-  return { members, tls: pki.client, member, join: joinCluster, call, connect, [Symbol.asyncDispose]: () => cleanup.disposeAsync() };
+  return {
+    members,
+    tls: pki.client,
+    member,
+    join: joinCluster,
+    call,
+    connect,
+    [Symbol.asyncDispose]: () => cleanup.disposeAsync(),
+  };
 }
 
 /** Members are each other's clients and servers: the one certificate with both uses. */
