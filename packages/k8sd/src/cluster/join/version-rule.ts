@@ -31,7 +31,7 @@ const controlPlanesMayDiffer = 1;
  * without Kubernetes for example, is not compared.
  */
 export function versionProblem(joiner: Joiner, members: readonly Known[]): VersionProblem | undefined {
-  const others = members.filter(({ id, state }) => id !== joiner.id && (state === "active" || state === "joining"));
+  const others = members.filter(({ id, state }) => id !== joiner.id && state !== "removed" && state !== "leaving");
   return agentProblem(joiner, others) ?? kubernetesProblem(joiner, others);
 }
 
