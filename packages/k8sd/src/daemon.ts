@@ -204,6 +204,8 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   stack.defer(() => closing.abort());
 
   await host.resume(stop);
+  // Only the removal of another node works with what runs on members; the others change what that works with.
+  if (journal.unfinished().every(({ kind }) => kind === "remove")) runMember();
   // One that waits for others (a rejoin) goes on while the daemon answers.
   const settled = runner.recover().then(runMember);
   background.push(settled);
