@@ -26,6 +26,15 @@ describe.skipIf(reason !== undefined)("a cluster that lost two of three control 
     expect(await epochOf(three.n1)).toBe(1);
   });
 
+  test("goes on on a node whose own etcd is away, through the others", async () => {
+    const { n2 } = three;
+    await n2.run("systemctl", "stop", "k8s-etcd");
+    const result = await k8s(n2, ["get-join-token", "n9"]);
+    expect(result.exitCode, result.stderr).toBe(0);
+    await n2.run("systemctl", "start", "k8s-etcd");
+    await becomesReady(n2);
+  });
+
   test("says what is wrong within seconds, whatever is asked [C24]", async () => {
     const { n1, n2, n3 } = three;
     await put(n2, "before", "kept");
@@ -96,5 +105,20 @@ describe.skipIf(reason !== undefined)("a cluster that lost two of three control 
     expect(await backups(n2)).toEqual([`before-epoch-2-of-${n1.name}`]);
     await put(n3, "together", "again");
     expect(await read(n2, "together")).toBe("again");
+  });
+
+  test("takes out what is lost for good; it learns that when it comes back all the same, and is clean", async () => {
+    const { n1, n2, n3 } = three;
+    await Promise.all([n2.cutPower(), n3.cutPower()]);
+    expect(await k8s(n1, ["recover", "--yes"])).toMatchObject({ exitCode: 0 });
+    const removed = await k8s(n1, ["remove-node", n3.name, "--force"]);
+    expect(removed.exitCode, removed.stderr).toBe(0);
+    await Promise.all([n2.boot(), n3.boot()]);
+    await Promise.all([waitForDaemon(n2), waitForDaemon(n3)]);
+    const status = async () => (await k8s(n3, ["status"])).stderr;
+    await expect.poll(status, { timeout: 120_000 }).toContain("not part of a Kubernetes cluster");
+    await expectAgreement([n1, n2], { timeoutMs: 120_000 });
+    expect(await epochOf(n2)).toBe(3);
+    expect(await read(n2, "after")).toBe("written");
   });
 });
