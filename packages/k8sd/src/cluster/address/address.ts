@@ -147,8 +147,7 @@ export function createSetAddress(deps: SetAddressDeps) {
       const signal = AbortSignal.timeout(limit);
       const hinted = hint(peers);
       const run = runner.find(requestId) ?? (address === "" ? undefined : start(address, requestId, limit));
-      const nothing = { id: requestId, events: (async function* () {})(), result: Promise.resolve({}) };
-      const begun = deferredRun<unknown>(requestId, Promise.resolve(run ?? nothing));
+      const begun = deferredRun<unknown>(requestId, Promise.resolve(run));
       return {
         ...begun,
         result: begun.result.then(async () => {
