@@ -156,3 +156,28 @@ describe("the client against the embedded engine over TLS", () => {
     );
   });
 });
+
+describe("a client with others to fall back to", () => {
+  test("goes to the next one while the first is away, and back when it answers again", async () => {
+    await using folder = await temporaryFolder();
+    const [first = [], second = []] = ["first", "second"].map((name) => [
+      ...args.map((arg, index) => (args[index - 1] === "--data-dir" ? join(folder.path, name) : arg)),
+    ]);
+    const other = await startEngine([...second, "--listen-client-urls", "https://127.0.0.1:0"]);
+    let own = await startEngine([...first, "--listen-client-urls", "https://127.0.0.1:0"]);
+    const { endpoint } = own;
+    await using client = createEtcdClient({ endpoints: [endpoint], others: () => [other.endpoint], tls: pki.client });
+    try {
+      await client.txn(always({ op: "put", key: "where", value: "own" }));
+      await own[Symbol.asyncDispose]();
+      const where = async () => text((await client.range({ key: "where" })).kvs[0]?.value);
+      await client.txn(always({ op: "put", key: "where", value: "other" }));
+      expect(await where()).toBe("other");
+      own = await startEngine([...first, "--listen-client-urls", endpoint]);
+      await expect.poll(where, { timeout: 20_000 }).toBe("own");
+    } finally {
+      await own[Symbol.asyncDispose]();
+      await other[Symbol.asyncDispose]();
+    }
+  }, 60_000);
+});
