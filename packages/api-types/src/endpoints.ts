@@ -243,6 +243,10 @@ export const endpoints = {
     access: "trusted-control-plane",
     response: recovery.datastoreCopy,
   }),
+  clusterEpoch: endpoint("GET", "/1.0/k8sd/cluster/epoch", {
+    access: "trusted-control-plane",
+    response: recovery.clusterEpoch,
+  }),
   recoveryPlan: endpoint("GET", "/1.0/k8sd/cluster/recovery", {
     access: "trusted-control-plane",
     response: recovery.recoveryPlan,

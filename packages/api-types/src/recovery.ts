@@ -29,6 +29,10 @@ export const datastoreCopy = z.object({
 });
 export type DatastoreCopy = z.infer<typeof datastoreCopy>;
 
+/** The part of it that costs nothing to tell: in which epoch the node is. */
+export const clusterEpoch = datastoreCopy.pick({ id: true, name: true, cluster: true, rejoining: true });
+export type ClusterEpoch = z.infer<typeof clusterEpoch>;
+
 /** What a recovery knows of one control plane. */
 export const recoveryMember = z.object({
   name: z.string(),

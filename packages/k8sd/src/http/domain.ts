@@ -1,6 +1,7 @@
 import type {
   AdvanceRequest,
   BootstrapConfig,
+  ClusterEpoch,
   ClusterStatus,
   DatastoreCopy,
   Empty,
@@ -178,6 +179,7 @@ export interface Domain {
   };
 
   readonly recovery: {
+    epoch(): ClusterEpoch;
     copy(signal: AbortSignal): Promise<DatastoreCopy>;
     plan(signal: AbortSignal): Promise<RecoveryPlan>;
     /** Kind "conflict": it should not be done, or not on this node. */

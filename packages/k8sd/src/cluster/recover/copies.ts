@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import type { DatastoreCopy } from "@k8sd/api-types";
+import type { ClusterEpoch, DatastoreCopy, EndpointName, ResponseOf } from "@k8sd/api-types";
 import { hostPort, splitHostPort } from "../../components/address.ts";
 import type { NodeView } from "../../components/component.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
@@ -39,6 +39,9 @@ const answerMs = 8_000;
 
 /** Copies of the cluster's data: this node's own, and those of the other control planes as they tell. */
 export interface Copies {
+  epoch(self: Self): ClusterEpoch;
+  /** In which epochs the other control planes are that answer. */
+  epochs(self: Self, signal: AbortSignal): Promise<readonly ClusterEpoch[]>;
   own(self: Self, signal: AbortSignal): Promise<DatastoreCopy>;
   others(self: Self, signal: AbortSignal): Promise<readonly Answer[]>;
   /**
@@ -76,48 +79,66 @@ export function createCopies(deps: CopiesDeps): Copies {
     return [...addresses].map(([address, name]) => ({ name, address }));
   }
 
-  async function ask(self: Self, address: string, pinned: string, signal: AbortSignal): Promise<DatastoreCopy> {
+  /** Asks all of them at once; who does not answer gives the reason. */
+  async function askAll<N extends EndpointName>(
+    self: Self,
+    question: N,
+    signal: AbortSignal,
+  ): Promise<readonly Told<ResponseOf<N>>[]> {
+    const pinned = fingerprint(await readFile(deps.paths.clusterCert, "utf8"));
     const identity = deps.nodeKey.certificate(self.view.view.name, new Date(deps.now()));
-    const link = createClusterLink({ addresses: [address], fingerprint: pinned, identity, patienceMs: 0 });
-    return link.ask("datastoreCopy", undefined, withDeadline(signal, answerMs));
+    return Promise.all(
+      known(self).map(async ({ name, address }): Promise<Told<ResponseOf<N>>> => {
+        const link = createClusterLink({ addresses: [address], fingerprint: pinned, identity, patienceMs: 0 });
+        try {
+          return { name, address, answer: await link.ask(question, undefined, withDeadline(signal, answerMs)) };
+        } catch (error) {
+          signal.throwIfAborted();
+          return { name, address, problem: errorText(error) };
+        }
+      }),
+    );
+  }
+
+  function epoch({ id, clusterId, view: { view, epoch: own = 1, recovery } }: Self): ClusterEpoch {
+    return {
+      id,
+      name: view.name,
+      cluster: { id: clusterId, epoch: own, ...(recovery === undefined ? {} : { recovery }) },
+      rejoining: deps.rejoining(),
+    };
   }
 
   return {
-    own: async ({ id, clusterId, view: { view, epoch = 1, recovery } }, signal) => {
-      const isEtcd = view.datastore.engine === "etcd";
+    epoch,
+
+    epochs: async (self, signal) => {
+      const told = await askAll(self, "clusterEpoch", signal);
+      const answers = told.flatMap(({ answer }) => (answer === undefined || answer.id === self.id ? [] : [answer]));
+      for (const answer of answers) same.set(answer.id, isSame(answer, self) && !answer.rejoining);
+      return answers;
+    },
+
+    own: async (self, signal) => {
+      const { view } = self.view;
       const [log, quorum] = await Promise.all([
-        isEtcd ? readEtcdLog(join(deps.paths.etcd, "data")) : undefined,
+        view.datastore.engine === "etcd" ? readEtcdLog(join(deps.paths.etcd, "data")) : undefined,
         hasQuorum(view, signal),
       ]);
       return {
-        id,
-        name: view.name,
-        cluster: { id: clusterId, epoch, ...(recovery === undefined ? {} : { recovery }) },
+        ...epoch(self),
         addresses: [...view.addresses],
         engine: view.datastore.engine,
         ...(log === undefined ? {} : { log: { term: log.term, index: log.index } }),
         quorum,
-        rejoining: deps.rejoining(),
       };
     },
 
-    others: async (self, signal) => {
-      const pinned = fingerprint(await readFile(deps.paths.clusterCert, "utf8"));
-      const answers = await Promise.all(
-        known(self).map(async ({ name, address }): Promise<Answer | undefined> => {
-          try {
-            const copy = await ask(self, address, pinned, signal);
-            if (copy.id === self.id) return undefined;
-            same.set(copy.id, isSame(copy, self) && !copy.rejoining);
-            return { name: copy.name, address, copy };
-          } catch (error) {
-            signal.throwIfAborted();
-            return { name, address, problem: errorText(error) };
-          }
-        }),
-      );
-      return answers.filter((answer) => answer !== undefined);
-    },
+    others: async (self, signal) =>
+      (await askAll(self, "datastoreCopy", signal)).flatMap(({ name, address, answer, problem }): Answer[] => {
+        if (answer === undefined) return [{ name, address, ...(problem === undefined ? {} : { problem }) }];
+        return answer.id === self.id ? [] : [{ name: answer.name, address, copy: answer }];
+      }),
 
     peers: () => {
       const self = deps.identity.read();
@@ -131,7 +152,14 @@ export function createCopies(deps: CopiesDeps): Copies {
   };
 }
 
-function isSame({ cluster }: DatastoreCopy, { clusterId, view: { epoch = 1, recovery } }: Self): boolean {
+interface Told<T> {
+  readonly name: string;
+  readonly address: string;
+  readonly answer?: T;
+  readonly problem?: string;
+}
+
+function isSame({ cluster }: ClusterEpoch, { clusterId, view: { epoch = 1, recovery } }: Self): boolean {
   return cluster.id === clusterId && cluster.epoch === epoch && cluster.recovery?.id === recovery?.id;
 }
 

@@ -13,7 +13,7 @@ export interface FollowEpochDeps {
   readonly paths: Paths;
   /** The member that this node is; undefined before there is one. */
   readonly member: () => Self | undefined;
-  readonly copies: Pick<Copies, "others">;
+  readonly copies: Pick<Copies, "epoch" | "epochs" | "others">;
   readonly runner: Pick<Runner, "start" | "recover">;
   readonly journal: Pick<Journal, "unfinished">;
 }
@@ -34,6 +34,10 @@ export async function followEpoch(deps: FollowEpochDeps, signal: AbortSignal): P
   if (self === undefined || self.view.view.role === "worker" || self.view.view.datastore.engine !== "etcd") {
     return "in step";
   }
+  const own = deps.copies.epoch(self).cluster;
+  const epochs = await deps.copies.epochs(self, signal);
+  if (!epochs.some(({ cluster }) => comesAfter(cluster, own))) return "in step";
+  // Only now what costs them something to tell.
   const latest = latestOf(self, await deps.copies.others(self, signal));
   if (latest === undefined) return "in step";
   const run = deps.runner.start(planRejoin(rejoinInput(self, latest, deps.paths), randomUUID()), {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { DatastoreCopy, RecoverResponse, RecoveryPlan } from "@k8sd/api-types";
+import type { ClusterEpoch, DatastoreCopy, RecoverResponse, RecoveryPlan } from "@k8sd/api-types";
 import type { Paths } from "../../host/paths.ts";
 import { AppError } from "../../lib/app-error.ts";
 import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
@@ -73,6 +73,9 @@ export function createRecovery(deps: RecoveryDeps) {
   }
 
   return {
+    /** In which epoch this node is. */
+    epoch: (): ClusterEpoch => deps.copies.epoch(deps.member()),
+
     /** What this node holds, for another control plane that asks. */
     copy: (signal: AbortSignal): Promise<DatastoreCopy> => deps.copies.own(deps.member(), signal),
 

@@ -90,6 +90,7 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
     },
     moves: { move: async () => ({ pki: {} }), moved: async () => {} },
     recovery: {
+      epoch: () => ({ id: "id", name: "n1", cluster: { id: "c1", epoch: 1 }, rejoining: false }),
       copy: async () => {
         throw new Error("no test asks for it");
       },
