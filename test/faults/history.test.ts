@@ -31,6 +31,8 @@ describe.skipIf(reason !== undefined)("joins and removals while processes are ki
   let network: Network;
   let controlPlanes: readonly Host[] = [];
   let nodes: readonly Host[] = [];
+  /** One of the nodes comes and goes as a control plane. */
+  let voter: Host | undefined;
   const dice = createDice(seed);
 
   beforeAll(async () => {
@@ -41,6 +43,7 @@ describe.skipIf(reason !== undefined)("joins and removals while processes are ki
     if (first === undefined || second === undefined || third === undefined) throw new Error("hosts are missing");
     controlPlanes = [first, second, third];
     nodes = others;
+    voter = others[0];
     await bootstrap(first, "datastore-type: etcd\n");
     await joins(second, "c2", await joinToken(first, "c2"));
     await joins(third, "c3", await joinToken(first, "c3"));
@@ -72,7 +75,8 @@ describe.skipIf(reason !== undefined)("joins and removals while processes are ki
       const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
       /** A new token, or one that was given out before: spent, held by another, or still good. */
-      async function tokenFor(name: string): Promise<string | undefined> {
+      async function tokenFor(name: string, votes: boolean): Promise<string | undefined> {
+        if (votes) return controlPlaneToken(name);
         if (issued.length > 0 && dice.chance(0.5)) return dice.pick(issued);
         const uses = dice.chance(0.5) ? 1 : 3;
         const flags = uses === 3 ? ["--uses", "3"] : dice.chance(0.5) ? [] : [name];
@@ -85,6 +89,16 @@ describe.skipIf(reason !== undefined)("joins and removals while processes are ki
         tokens[idOf(token)] = uses;
         issued.push(token);
         if (issued.length > 6) issued.shift();
+        return token;
+      }
+
+      async function controlPlaneToken(name: string): Promise<string | undefined> {
+        const made = await k8s(dice.pick(controlPlanes), ["get-join-token", name, "--timeout", "10s"], {
+          timeoutMs: 30_000,
+        });
+        if (made.exitCode !== 0) return undefined;
+        const token = made.stdout.trim();
+        tokens[idOf(token)] = 1;
         return token;
       }
 
@@ -104,6 +118,7 @@ describe.skipIf(reason !== undefined)("joins and removals while processes are ki
 
       async function drive(host: Host): Promise<void> {
         const node = host.address;
+        const votes = host === voter;
         while (!over()) {
           await pause(dice.between(0, 500));
           const name = await ownName(host);
@@ -116,8 +131,8 @@ describe.skipIf(reason !== undefined)("joins and removals while processes are ki
             await record({ kind: "remove", node, name }, leaves ? host : dice.pick(controlPlanes), argv);
             continue;
           }
-          const wanted = dice.pick(names);
-          const token = await tokenFor(wanted);
+          const wanted = votes ? "voter" : dice.pick(names);
+          const token = await tokenFor(wanted, votes);
           if (token === undefined) continue;
           const argv = ["join-cluster", token, "--name", wanted, "--address", node, "--timeout", "30s"];
           await record({ kind: "join", node, name: wanted, token: idOf(token) }, host, argv);
