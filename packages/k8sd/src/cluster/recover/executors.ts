@@ -1,4 +1,4 @@
-import { access, cp, mkdir, rename, rm } from "node:fs/promises";
+import { access, cp, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Logger } from "pino";
 import type { ComponentSpec, NodeView } from "../../components/component.ts";
@@ -8,6 +8,7 @@ import type { Datastore } from "../../datastore/datastore.ts";
 import { confirmEtcdLog } from "../../datastore/etcd-log.ts";
 import { restoreEtcd } from "../../datastore/etcd-restore.ts";
 import type { Host } from "../../host/host.ts";
+import { conflictsError } from "../../host/preflight.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
 import { awaitService } from "../bootstrap/await-service.ts";
@@ -30,6 +31,16 @@ export interface RecoverDeps {
   };
   /** What runs on members starts. */
   readonly joined: () => void;
+}
+
+/** For the log of the copy while it is brought up to date. */
+const spareBytes = 128 * 1024 * 1024;
+
+async function sizeOf(directory: string): Promise<number> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  const sizes = await Promise.all(files.map(async ({ parentPath, name }) => (await stat(join(parentPath, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 const exists = (path: string): Promise<boolean> =>
@@ -82,8 +93,11 @@ export function createRecoverExecutors(deps: RecoverDeps): Executors<RecoverStep
     },
 
     "copy-data": {
-      run: async () => {
+      run: async (_step, { signal }) => {
         await rm(scratch, { recursive: true, force: true });
+        const bytes = 2 * (await sizeOf(data)) + spareBytes;
+        const conflicts = await host.preflight.system({ freeDisk: [{ path: paths.etcd, bytes }] }, signal);
+        if (conflicts.length > 0) throw conflictsError("recover", conflicts);
         await mkdir(scratch, { mode: 0o700 });
         await cp(data, copy, { recursive: true, preserveTimestamps: true });
       },
