@@ -86,6 +86,19 @@ describe.skipIf(reason !== undefined)("addresses of a cluster of three", () => {
     expect(stdout).not.toContain(`IP Address:${worker.address},`);
   });
 
+  test("a worker that has another one after a reboot asks a control plane for its certificates by itself", async () => {
+    const address = otherAddress(worker, 120);
+    await addressFromBoot(worker, address);
+    await worker.powerOff();
+    await worker.boot();
+    await waitForDaemon(worker);
+    at[worker.name] = address;
+    await expect.poll(() => addresses(three.n1), { timeout: 60_000 }).toEqual(everywhere());
+    await allAgree();
+    const { stdout } = await worker.run("openssl", "x509", "-noout", "-text", "-in", "/etc/kubernetes/pki/kubelet.crt");
+    expect(stdout).toContain(`IP Address:${address}`);
+  });
+
   test("nobody takes the address of another node", async () => {
     const { n1, n3 } = three;
     await addAddress(worker, at[n3.name] ?? "");
