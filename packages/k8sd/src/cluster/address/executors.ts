@@ -41,12 +41,12 @@ export function createAddressExecutors(deps: AddressDeps): Executors<AddressStep
   const { host, log } = deps;
   const { services } = host;
 
-  async function renew(input: BootstrapInput, signal: AbortSignal): Promise<readonly WantedFile[]> {
+  async function renew(input: BootstrapInput, context: StepContext): Promise<readonly WantedFile[]> {
     if (input.view.role === "worker") {
       const link = await deps.link(input);
       if (link === undefined)
         throw new AppError("unavailable", "cannot ask for certificates: no control plane is known");
-      const { pki } = await link.ask("moveMember", await moveRequest(input), signal);
+      const { pki } = await link.ask("moveMember", await moveRequest(input), context.signal);
       return addressRows(input).flatMap((row) => {
         const content = pki[`${row.name}-crt`];
         return content === undefined ? [] : [{ path: certificateFile(input, row, "crt"), content, mode: 0o600 }];
@@ -55,8 +55,11 @@ export function createAddressExecutors(deps: AddressDeps): Executors<AddressStep
     const [seal, sealed] = await Promise.all([deps.seal(), readFile(host.paths.clusterSecrets, "utf8")]);
     const secrets = JSON.parse(seal.open(sealed, "cluster-secrets")) as SuppliedPki;
     const { files, foreign } = await renewOwn(input, secrets, new Date(deps.now()));
-    if (foreign.length > 0)
-      log.warn({ foreign }, "Certificates that carry the old address have to be renewed by their owner");
+    if (foreign.length > 0) {
+      const note = `these carry the old address until you replace them: ${foreign.join(", ")}`;
+      context.progress({ done: 0, of: 1, note });
+      log.warn({ foreign }, "Certificates whose authority is held elsewhere carry the old address");
+    }
     return files;
   }
 
@@ -99,7 +102,7 @@ export function createAddressExecutors(deps: AddressDeps): Executors<AddressStep
         const files = addressRows(input.before).map((row) => certificateFile(input.before, row, "crt"));
         const old = await Promise.all(files.map(async (path) => [path, await readFile(path, "utf8")] as const));
         if (context.note === undefined) context.remember(Object.fromEntries(old));
-        for (const file of await renew(input.after, context.signal)) await writeFileAtomic(file);
+        for (const file of await renew(input.after, context)) await writeFileAtomic(file);
       },
       undo: async (_step, context) => {
         const { before } = inputOf(context);
