@@ -17,7 +17,7 @@ describe("endpoint table", () => {
     const ours = [
       /^(?:GET|DELETE) \/1\.0\/k8sd\/cluster\/tokens/,
       /^\w+ \/1\.0\/k8sd\/(?:operations|members)/,
-      /^\w+ \/1\.0\/k8sd\/cluster\/(?:leave|copy|recovery)/,
+      /^\w+ \/1\.0\/k8sd\/cluster\/(?:leave|copy|epoch|recovery)/,
       /^\w+ \/1\.0\/k8sd\/node\/address/,
     ];
     const contract = all.filter(
