@@ -20,7 +20,8 @@ export function createAddressFollower(look: (signal: AbortSignal) => Promise<Add
   };
 }
 
-const toldMs = 60_000;
+/** Changed addresses are told by the change itself; this is for records that somebody else put back. */
+const toldMs = 3_600_000;
 
 /** A control plane that moved while nobody could be told tells it as soon as there is somebody. */
 export function createOwnAddress(input: BootstrapInput, deps: TellDeps): Reconciler {
