@@ -21,6 +21,7 @@ import { createSealFile } from "./cluster/seal.ts";
 import { inspectMachine } from "./components/machine.ts";
 import { createHost } from "./host/create-host.ts";
 import { groupId } from "./host/groups.ts";
+import { processStartedAt } from "./host/process-start.ts";
 import { programVersions } from "./host/program-versions.ts";
 import { createHttpApp } from "./http/app.ts";
 import type { DatabaseStatus, Domain } from "./http/domain.ts";
@@ -212,7 +213,20 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   await Promise.race([settled, sleep(settleMs, stop)]).catch(() => {
     // It stops: what is started below ends at once.
   });
-  const epoch = createEpochFollower({ paths, member: () => identity.read(), copies, runner, journal });
+  const epoch = createEpochFollower({
+    paths,
+    member: () => identity.read(),
+    identity,
+    copies,
+    runner,
+    journal,
+    etcdStartedAt: async (signal) => {
+      const { pid } = await host.services.status("etcd", signal);
+      return pid === undefined ? undefined : processStartedAt(pid, now());
+    },
+    log: log.child({ module: "recovery" }),
+    now,
+  });
   background.push(runReconciler(epoch, log.child({ module: "recovery" }), stop));
   const look = createFollowAddress({
     host,

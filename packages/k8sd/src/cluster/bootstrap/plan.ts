@@ -17,6 +17,8 @@ export interface BootstrapInput {
   readonly epoch?: number;
   /** How that epoch began; absent in the first. */
   readonly recovery?: RecoveryRecord;
+  /** Ids of recoveries that this node does not follow, because its own side worked all the while. */
+  readonly declined?: readonly string[];
   /** Of a node that joined: how it reaches the cluster without its datastore. */
   readonly via?: {
     /** SHA-256 of the cluster's certificate (DER), lower case hex. */

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import type { Logger } from "pino";
 import type { Paths } from "../../host/paths.ts";
+import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Journal } from "../../node-db/journal.ts";
 import type { Runner } from "../../operations/runner.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
@@ -13,7 +15,12 @@ export interface FollowEpochDeps {
   readonly paths: Paths;
   /** The member that this node is; undefined before there is one. */
   readonly member: () => Self | undefined;
-  readonly copies: Pick<Copies, "epoch" | "epochs" | "others">;
+  readonly copies: Pick<Copies, "epoch" | "epochs" | "others" | "own">;
+  readonly identity: Pick<IdentityStore<BootstrapInput>, "commit">;
+  /** When this node's etcd was started that runs now; undefined: it does not run. */
+  readonly etcdStartedAt: (signal: AbortSignal) => Promise<number | undefined>;
+  readonly log: Logger;
+  readonly now: () => number;
   readonly runner: Pick<Runner, "start" | "recover">;
   readonly journal: Pick<Journal, "unfinished">;
 }
@@ -36,10 +43,11 @@ export async function followEpoch(deps: FollowEpochDeps, signal: AbortSignal): P
   }
   const own = deps.copies.epoch(self).cluster;
   const epochs = await deps.copies.epochs(self, signal);
-  if (!epochs.some(({ cluster }) => comesAfter(cluster, own))) return "in step";
+  if (!epochs.some(({ cluster }) => comesAfter(cluster, own) && !isDeclined(self, cluster))) return "in step";
   // Only now what costs them something to tell.
   const latest = latestOf(self, await deps.copies.others(self, signal));
   if (latest === undefined) return "in step";
+  if (await workedMeanwhile(self, latest, deps, signal)) return decline(self, latest, deps);
   const run = deps.runner.start(planRejoin(rejoinInput(self, latest, deps.paths), randomUUID()), {
     timeoutMs: rejoinMs,
   });
@@ -47,17 +55,47 @@ export async function followEpoch(deps: FollowEpochDeps, signal: AbortSignal): P
   return "rejoined";
 }
 
+/**
+ * True on a side that was there when the other one was recovered, and works: somebody recovered what was only cut off. What
+ * was written here since then would be lost. Of two sides that were both recovered one has to yield.
+ */
+async function workedMeanwhile(self: Self, to: Copy, deps: FollowEpochDeps, signal: AbortSignal): Promise<boolean> {
+  const { recovery, epoch } = to.cluster;
+  if (epoch === (self.view.epoch ?? 1)) return false;
+  const startedAt = await deps.etcdStartedAt(signal);
+  if (startedAt === undefined || recovery === undefined || startedAt >= recovery.at) return false;
+  return (await deps.copies.own(self, signal)).quorum;
+}
+
+function decline({ id, clusterId, view }: Self, to: Copy, { identity, log, now }: FollowEpochDeps): "in step" {
+  const declined = [...(view.declined ?? []), to.cluster.recovery?.id ?? ""];
+  log.error(
+    { recovered: to.name, epoch: to.cluster.epoch },
+    "Another control plane was recovered while this side worked, so this node does not follow it. Run 'k8s leave --force' on the side that shall be given up, and join its nodes again",
+  );
+  identity.commit({ id, clusterId, view: { ...view, declined } }, now());
+  return "in step";
+}
+
 type Copy = NonNullable<Answer["copy"]>;
 
 /** The copy that this node yields to; one that works, because its cluster must be able to take it in. */
-export function latestOf({ clusterId: id, view: { epoch = 1, recovery } }: Self, answers: readonly Answer[]) {
+export function latestOf(self: Self, answers: readonly Answer[]) {
+  const { clusterId: id, view } = self;
+  const { epoch = 1, recovery } = view;
   const own: Copy["cluster"] = { id, epoch, ...(recovery === undefined ? {} : { recovery }) };
   return answers
-    .flatMap(({ copy }) => (copy?.quorum && !copy.rejoining && comesAfter(copy.cluster, own) ? [copy] : []))
+    .flatMap(({ copy }) =>
+      copy?.quorum && !copy.rejoining && comesAfter(copy.cluster, own) && !isDeclined(self, copy.cluster) ? [copy] : [],
+    )
     .reduce<Copy | undefined>(
       (best, copy) => (best === undefined || comesAfter(copy.cluster, best.cluster) ? copy : best),
       undefined,
     );
+}
+
+function isDeclined({ view }: Self, { recovery }: Copy["cluster"]): boolean {
+  return recovery !== undefined && (view.declined ?? []).includes(recovery.id);
 }
 
 function rejoinInput({ id, clusterId, view: before }: Self, to: Copy, paths: Paths) {
