@@ -142,7 +142,15 @@ describe("order of checks", () => {
         throw new Error("EACCES");
       },
     });
-    const { status, json } = await ask("unix", { method: "GET", path: "/1.0/k8sd/cluster" });
+    const { status, json } = await ask("unix", { method: "GET", path: "/1.0/k8sd/cluster/config" });
     expect([status, json.error]).toEqual([500, "failed to check if node is a worker: EACCES"]);
+  });
+
+  test("the status is told on a worker to its own users, and refused to other nodes", async () => {
+    now.domain = trusting({ isWorker: () => true });
+    const status = { method: "GET", path: "/1.0/k8sd/cluster" } as const;
+    expect((await ask("unix", status)).status).toBe(200);
+    const { status: code, json } = await ask("member", status);
+    expect([code, json.error]).toEqual([403, "this action is restricted on workers"]);
   });
 });
