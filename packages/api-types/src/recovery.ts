@@ -26,6 +26,8 @@ export const datastoreCopy = z.object({
   quorum: z.boolean(),
   /** True: its data is being made from another copy just now. */
   rejoining: z.boolean(),
+  /** The answering node's clock, milliseconds since the Unix epoch. */
+  now: z.number(),
 });
 export type DatastoreCopy = z.infer<typeof datastoreCopy>;
 

@@ -131,6 +131,7 @@ export function createCopies(deps: CopiesDeps): Copies {
         engine: view.datastore.engine,
         ...(log === undefined ? {} : { log: { term: log.term, index: log.index } }),
         quorum,
+        now: deps.now(),
       };
     },
 

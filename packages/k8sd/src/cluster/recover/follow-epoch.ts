@@ -63,7 +63,9 @@ async function workedMeanwhile(self: Self, to: Copy, deps: FollowEpochDeps, sign
   const { recovery, epoch } = to.cluster;
   if (epoch === (self.view.epoch ?? 1)) return false;
   const startedAt = await deps.etcdStartedAt(signal);
-  if (startedAt === undefined || recovery === undefined || startedAt >= recovery.at) return false;
+  if (startedAt === undefined || recovery === undefined) return false;
+  const clockDifference = to.now - deps.now();
+  if (startedAt >= recovery.at - clockDifference) return false;
   return (await deps.copies.own(self, signal)).quorum;
 }
 

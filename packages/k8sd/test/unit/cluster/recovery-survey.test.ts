@@ -15,6 +15,7 @@ function copy(name: string, change: Partial<DatastoreCopy> = {}): DatastoreCopy 
     log: { term: 3, index: 100 },
     quorum: false,
     rejoining: false,
+    now: 0,
     ...change,
   };
 }
