@@ -9,11 +9,11 @@ import { createEtcdMembers } from "../../datastore/etcd-members.ts";
 import type { EtcdMembers } from "../../datastore/etcd-members-types.ts";
 import type { ServiceManager } from "../../host/services.ts";
 import { errorText } from "../../lib/app-error.ts";
-import { withDeadline } from "../../lib/wait.ts";
+import { poll } from "../../lib/wait.ts";
 import type { StepContext } from "../../operations/plan.ts";
 import { createLedger } from "../ledger.ts";
 import { type EtcdView, etcdView, ownPeerUrl } from "./datastore-view.ts";
-import { firstStart } from "./first-start.ts";
+import { firstStart, hasLog } from "./first-start.ts";
 import { peerUrl } from "./prepare.ts";
 
 export interface JoinDatastoreDeps {
@@ -27,6 +27,10 @@ const catchUpMs = 30 * 60_000;
 const queueMs = 15 * 60_000;
 /** A cluster that cannot answer takes the member out itself, when the hold of this node is over. */
 const removeMs = 20_000;
+/** The others may be in the middle of a restart; without this member's vote they would not come back. */
+const removeVoterMs = 120_000;
+/** For the list, and again for a member that does not answer. */
+const listMs = 6_000;
 
 /** This node becomes a voting member: without a vote first, until it has all that was written. */
 export async function joinDatastore(view: NodeView, context: StepContext, deps: JoinDatastoreDeps): Promise<void> {
@@ -49,18 +53,26 @@ export async function joinDatastore(view: NodeView, context: StepContext, deps: 
   await members.promote(learner.id, { signal, onProgress });
 }
 
-/** Takes the member out, then its data: one that forgot what it confirmed must never come back. */
+/**
+ * Takes the member out, then its data: one that forgot what it confirmed must never come back. A member that may have a vote
+ * keeps running until it is out, because with one of two gone nothing is decided any more, its own removal neither.
+ */
 export async function leaveDatastore(view: NodeView, signal: AbortSignal, deps: JoinDatastoreDeps): Promise<void> {
   const datastore = etcdView(view);
+  const mayVote = await hasLog(view);
   try {
     await using members = await connectMembers(view, datastore);
     const peer = { peerUrl: ownPeerUrl(view, datastore) };
-    const deadline = withDeadline(signal, removeMs);
-    const { members: all } = await members.list({ signal: deadline });
-    const self = all.find(({ peerUrls }) => peerUrls.includes(peer.peerUrl));
-    // One of two voters: without it nothing is decided, its own removal neither.
-    if (self !== undefined && !self.isLearner) await deps.services.start(etcd.name, deadline);
-    if (self !== undefined) await members.remove(peer, { signal: deadline, timeoutMs: removeMs });
+    await poll(
+      async (deadline) => {
+        if (mayVote) await deps.services.start(etcd.name, deadline);
+        const { members: all } = await members.list({ signal: deadline, timeoutMs: listMs, settled: true });
+        if (!all.some(({ peerUrls }) => peerUrls.includes(peer.peerUrl))) return true;
+        await members.remove(peer, { signal: deadline, timeoutMs: removeMs });
+        return true;
+      },
+      { what: "take the member out of etcd", deadlineMs: mayVote ? removeVoterMs : removeMs, signal, intervalMs: 500 },
+    );
   } catch (error) {
     signal.throwIfAborted();
     deps.log.warn(

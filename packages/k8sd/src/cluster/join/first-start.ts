@@ -79,7 +79,7 @@ function textOf(peers: Peers): string {
 }
 
 /** With a log of its own it does not look at what it is told any more. */
-async function hasLog({ paths }: NodeView): Promise<boolean> {
+export async function hasLog({ paths }: NodeView): Promise<boolean> {
   try {
     const files = await readdir(join(paths.etcd, "data", "member", "wal"));
     return files.some((name) => name.endsWith(".wal"));
