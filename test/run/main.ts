@@ -2,7 +2,7 @@ import { execa } from "execa";
 import { stage } from "../stage.ts";
 import { add, noTests } from "./counts.ts";
 import { phase } from "./phase.ts";
-import { tiers } from "./tiers.ts";
+import { type Tier, tiers } from "./tiers.ts";
 import { runTier } from "./vitest.ts";
 
 /** `npm test`: every tier a contributor needs. `run/main.ts TIER [vitest's own arguments…]`: one tier, or a part of it. */
@@ -24,6 +24,10 @@ function takeSeeds(args: readonly string[]): { seeds: string | undefined; filter
   return at < 0 ? { seeds: undefined, filters: args } : { seeds: args[at + 1], filters: args.toSpliced(at, 2) };
 }
 
+function filtersOf({ beyond = [] }: Tier): readonly string[] {
+  return wanted === undefined ? beyond.flatMap((file) => ["--exclude", file]) : filters;
+}
+
 let counts = noTests;
 try {
   if (wanted === undefined) {
@@ -41,7 +45,7 @@ try {
     Object.assign(env, staged.env);
   }
   for (const tier of chosen) {
-    counts = add(counts, await phase(`Tests: ${tier.name}`, () => runTier(tier, filters, env)));
+    counts = add(counts, await phase(`Tests: ${tier.name}`, () => runTier(tier, filtersOf(tier), env)));
   }
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);

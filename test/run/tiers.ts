@@ -5,12 +5,26 @@ export interface Tier {
   readonly needsHosts: boolean;
   /** True when `npm test` without a name runs it. */
   readonly main: boolean;
+  /** Files of a minute and more that `npm test` leaves to the tier's own command; others there guard the same in part. */
+  readonly beyond?: readonly string[];
 }
 
 export const tiers: readonly Tier[] = [
   { name: "unit", needsHosts: false, main: true },
   { name: "integration", needsHosts: false, main: true },
-  { name: "scenario", needsHosts: true, main: true },
+  {
+    name: "scenario",
+    needsHosts: true,
+    main: true,
+    beyond: [
+      "test/scenarios/address/kubernetes.test.ts",
+      "test/scenarios/address/of-three.test.ts",
+      "test/scenarios/join/five-nodes.test.ts",
+      "test/scenarios/recover/halves.test.ts",
+      "test/scenarios/recover/kubernetes.test.ts",
+      "test/scenarios/tokens/reachability.test.ts",
+    ],
+  },
   { name: "sim", needsHosts: false, main: true },
   { name: "faults", needsHosts: true, main: true },
 ];
