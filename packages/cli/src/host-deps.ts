@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { env } from "node:process";
 import type { CliDeps } from "./deps.ts";
@@ -9,8 +10,8 @@ export const hostDeps: CliDeps = {
   uid: () => process.geteuid?.() ?? 0,
   hostname,
   stdin: () => process.stdin,
-  print: (text) => write(process.stdout, text),
-  printError: (text) => write(process.stderr, text),
+  print: writer(1, () => process.stdout),
+  printError: writer(2, () => process.stderr),
   errorTerminal: () => (process.stderr.isTTY ? { columns: process.stderr.columns || 80 } : undefined),
   onInterrupt: (listener) => {
     process.on("SIGINT", listener);
@@ -20,10 +21,33 @@ export const hostDeps: CliDeps = {
   exec: (file, argv, env) => process.execve?.(file, argv, definedOnly(env)),
 };
 
-/** The reader may be gone, as in `k8s status | head -1`: that is its choice and no failure of ours. */
-function write(stream: NodeJS.WriteStream, text: string): void {
-  if (stream.listenerCount("error") === 0) stream.on("error", () => process.exit(1));
-  stream.write(text);
+/**
+ * Writes to the file itself, as Node.js needs a tenth of the time of a call to load its streams. One is opened when the
+ * file is a non-blocking one whose reader is slow; from then on it has all there is to write, in order.
+ */
+function writer(file: 1 | 2, openStream: () => NodeJS.WriteStream): (text: string) => void {
+  let stream: NodeJS.WriteStream | undefined;
+  return (text) => {
+    let rest = Buffer.from(text);
+    while (stream === undefined && rest.length > 0) {
+      try {
+        rest = rest.subarray(writeSync(file, rest));
+      } catch (error) {
+        if (!isFull(error)) leave();
+        stream = openStream().on("error", leave);
+      }
+    }
+    stream?.write(rest);
+  };
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EAGAIN";
+}
+
+/** The reader may be gone, as in `k8s status | head -1`: that is its choice, and nobody is left to tell. */
+function leave(): never {
+  process.exit(1);
 }
 
 function definedOnly(env: Readonly<Record<string, string | undefined>>): Record<string, string> {

@@ -3,10 +3,20 @@ import { CliError } from "./cli-error.ts";
 import type { CliDeps } from "./deps.ts";
 import { parseDuration } from "./duration.ts";
 
-/** A command whose errors are ours to word; help goes to stdout. */
+const helpColumns = 80;
+
+/** A command whose errors are ours to word. Help goes to stdout and is the same everywhere: to look at the terminal takes time. */
 export function strictly(command: Command, deps: CliDeps): Command {
   return command
-    .configureOutput({ writeOut: deps.print, writeErr: () => {}, outputError: () => {} })
+    .configureOutput({
+      writeOut: deps.print,
+      writeErr: () => {},
+      outputError: () => {},
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+      getOutHelpWidth: () => helpColumns,
+      getErrHelpWidth: () => helpColumns,
+    })
     .showSuggestionAfterError(false)
     .allowExcessArguments(false)
     .exitOverride((error) => {

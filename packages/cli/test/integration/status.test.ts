@@ -1,11 +1,15 @@
-import { execFile } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { constants, openSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { createFakeDaemon, type Routes, sendError, sendSync } from "../support/fake-daemon.ts";
-import { type CliResult, mainBundle, startCli } from "../support/run-cli.ts";
+import { type CliResult, mainBundle, startCli, testBundle } from "../support/run-cli.ts";
 import { localNode, notReady, readyCluster, readyText } from "../support/statuses.ts";
 
 const aNode: Routes = { "GET /1.0/k8sd/node": (_request, answer) => sendSync(answer, localNode) };
@@ -194,11 +198,11 @@ describe.concurrent("k8s local-node-status", () => {
 });
 
 test("the program loads nothing that is slow to load before it knows the command", async () => {
-  const script = `require(process.argv[1]); process.on("exit", () => console.error(process.moduleLoadList.join("\\n")));`;
+  const script = `require(process.argv[1]); process.on("exit", () => fs.writeSync(2, process.moduleLoadList.join("\\n")));`;
   const { stderr } = await promisify(execFile)(process.execPath, ["-e", script, mainBundle, "--help"]);
   const loaded = new Set(stderr.split("\n").map((line) => line.replace("NativeModule ", "")));
   expect(loaded).toContain("fs");
-  for (const slow of ["http", "readline", "child_process", "internal/fs/promises"]) {
+  for (const slow of ["http", "net", "stream", "readline", "child_process", "internal/fs/promises"]) {
     expect(loaded).not.toContain(slow);
   }
 });
@@ -207,6 +211,51 @@ test("the program itself prints its help", async () => {
   const { code, stdout, stderr } = await startCli({ args: ["--help"], entry: "main" }).result;
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   expect(stdout).toContain("Usage: k8s [command]");
+});
+
+describe.concurrent("output", () => {
+  const patience = { timeout: 10_000 };
+  const long = "0123456789abcdef".repeat(20_000);
+  const aLongAnswer: Routes = {
+    ...aNode,
+    "GET /1.0/k8sd/kubeconfig": (_request, answer) => sendSync(answer, { kubeconfig: long }),
+  };
+
+  test("is whole for a reader that is slow, in a pipe that does not block", async ({ onTestFinished }) => {
+    await using daemon = await createFakeDaemon(aLongAnswer);
+    const path = join(daemon.directory, "pipe");
+    await promisify(execFile)("mkfifo", [path]);
+    const pipe = openSync(path, constants.O_RDWR);
+    const child = spawn(process.execPath, [testBundle, "config", "--state-dir", daemon.stateDir], {
+      stdio: ["ignore", pipe, "inherit"],
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    const ended = once(child, "exit");
+    // Makes it a non-blocking one, for the program too, and reads nothing yet.
+    const reader = new Socket({ fd: pipe, writable: false });
+    onTestFinished(() => void reader.destroy());
+    // The pipe takes 64 KiB and is full then; only now somebody reads.
+    await vi.waitFor(async () => {
+      const written = /^wchar: (\d+)$/m.exec(await readFile(`/proc/${child.pid}/io`, "utf8"))?.[1];
+      expect(Number(written)).toBeGreaterThanOrEqual(64 * 1024);
+    }, patience);
+    let received = "";
+    reader.setEncoding("utf8").on("data", (piece: string) => {
+      received += piece;
+    });
+    await vi.waitFor(() => expect(received).toHaveLength(long.length + 1), patience);
+    expect(received).toBe(`${long}\n`);
+    expect(await ended).toEqual([0, null]);
+  });
+
+  test("ends the program when its reader is gone", async ({ onTestFinished }) => {
+    await using daemon = await createFakeDaemon(aLongAnswer);
+    const child = spawn(process.execPath, [testBundle, "config", "--state-dir", daemon.stateDir]);
+    onTestFinished(() => void child.kill("SIGKILL"));
+    child.stdout.once("data", () => child.stdout.destroy());
+    const [stderr, ended] = await Promise.all([text(child.stderr), once(child, "exit")]);
+    expect({ stderr, ended }).toEqual({ stderr: "", ended: [1, null] });
+  });
 });
 
 describe.concurrent("k8s config", () => {

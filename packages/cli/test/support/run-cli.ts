@@ -45,6 +45,8 @@ afterAll(() => rm(bundles, { recursive: true, force: true }));
 
 /** The program's file. */
 export const mainBundle = fileOf("main");
+/** The same for a caller who is root. */
+export const testBundle = fileOf("test");
 
 function fileOf(entry: string): string {
   return join(bundles, entry, "k8s.cjs");
