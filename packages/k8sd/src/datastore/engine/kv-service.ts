@@ -7,25 +7,22 @@ import {
   type ResponseHeader,
   TxnRequest,
 } from "../gen/etcd.ts";
+import type { Backend } from "./backend.ts";
 import { checkDelete, checkPut, checkRange, checkTxn } from "./check-request.ts";
-import type { CommitQueue } from "./commit-queue.ts";
-import type { Compactor } from "./compactor.ts";
 import { encodeDelete, encodePut, encodeRange, encodeTxn } from "./encode.ts";
 import { etcdErrors } from "./etcd-error.ts";
 import type { Method } from "./grpc-call.ts";
 import { executeRange } from "./range.ts";
 import type { Room } from "./room.ts";
-import type { ReadView } from "./store.ts";
 import { executeDelete, executePut, executeReadTxn, executeTxn, isReadOnly, needsRoom, type TxnStore } from "./txn.ts";
 import { type Headers, unary } from "./unary.ts";
 
 export interface KvDeps {
-  /** For reads. */
-  readonly durable: ReadView;
+  readonly read: Backend["read"];
   /** For the work of a batch. */
   readonly running: TxnStore;
-  readonly queue: CommitQueue;
-  readonly compactor: Compactor;
+  readonly queue: Backend["queue"];
+  readonly compactor: Backend["compactor"];
   readonly room: Room;
   readonly headers: Headers;
 }
@@ -33,7 +30,7 @@ export interface KvDeps {
 /** etcd's default limit for one write. */
 export const maxRequestBytes = 1.5 * 1024 * 1024;
 
-export function kvMethods({ durable, running, queue, compactor, room, headers }: KvDeps): [string, Method][] {
+export function kvMethods({ read, running, queue, compactor, room, headers }: KvDeps): [string, Method][] {
   const fill = <T extends { header: ResponseHeader | undefined }>(response: T): T => {
     response.header = headers(response.header?.revision);
     return response;
@@ -46,7 +43,7 @@ export function kvMethods({ durable, running, queue, compactor, room, headers }:
       "/etcdserverpb.KV/Range",
       unary(RangeRequest, encodeRange, (request) => {
         checkRange(request);
-        return fill(executeRange(durable, request));
+        return read((view) => fill(executeRange(view, request)));
       }),
     ],
     [
@@ -70,7 +67,7 @@ export function kvMethods({ durable, running, queue, compactor, room, headers }:
       "/etcdserverpb.KV/Txn",
       unary(TxnRequest, encodeTxn, (request, size) => {
         checkTxn(request);
-        if (isReadOnly(request)) return fill(executeReadTxn(durable, request));
+        if (isReadOnly(request)) return read((view) => fill(executeReadTxn(view, request)));
         if (needsRoom(request)) room.check();
         tooLarge(size);
         return queue.submit(() => fill(executeTxn(running, request)));

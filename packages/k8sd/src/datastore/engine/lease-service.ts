@@ -10,23 +10,23 @@ import {
   LeaseTimeToLiveRequest,
   LeaseTimeToLiveResponse,
 } from "../gen/etcd.ts";
+import type { Backend } from "./backend.ts";
 import { generated } from "./encode.ts";
 import type { Method } from "./grpc-call.ts";
 import type { Lessor } from "./lessor.ts";
 import type { Room } from "./room.ts";
-import type { ReadView } from "./store.ts";
 import { type Headers, unary } from "./unary.ts";
 
 const encodeKeepAlive = generated(LeaseKeepAliveResponse);
 
 export interface LeaseDeps {
   readonly lessor: Lessor;
-  readonly durable: Pick<ReadView, "keysOfLease">;
+  readonly read: Backend["read"];
   readonly room: Room;
   readonly headers: Headers;
 }
 
-export function leaseMethods({ lessor, durable, room, headers }: LeaseDeps): [string, Method][] {
+export function leaseMethods({ lessor, read, room, headers }: LeaseDeps): [string, Method][] {
   return [
     [
       "/etcdserverpb.Lease/LeaseGrant",
@@ -45,20 +45,20 @@ export function leaseMethods({ lessor, durable, room, headers }: LeaseDeps): [st
     ],
     [
       "/etcdserverpb.Lease/LeaseTimeToLive",
-      unary(LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, (request) => {
-        const lease = lessor.info(request.id);
+      unary(LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, async (request) => {
+        const lease = await lessor.info(request.id);
         if (!lease) return { header: headers(), id: request.id, ttl: -1, grantedTtl: 0, keys: [] };
-        const keys = request.keys ? durable.keysOfLease(request.id) : [];
+        const keys = request.keys ? await read((view) => view.keysOfLease(request.id)) : [];
         const ttl = Math.floor(lease.remainingMs / 1000);
         return { header: headers(), id: request.id, ttl, grantedTtl: lease.ttl, keys };
       }),
     ],
     [
       "/etcdserverpb.Lease/LeaseLeases",
-      unary(LeaseLeasesRequest, LeaseLeasesResponse, () => ({
-        header: headers(),
-        leases: lessor.all().map(({ id }) => ({ id })),
-      })),
+      unary(LeaseLeasesRequest, LeaseLeasesResponse, async () => {
+        const leases = (await lessor.all()).map(({ id }) => ({ id }));
+        return { header: headers(), leases };
+      }),
     ],
     [
       "/etcdserverpb.Lease/LeaseKeepAlive",

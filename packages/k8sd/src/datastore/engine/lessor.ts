@@ -21,15 +21,19 @@ export interface LeaseInfo {
 }
 
 export interface Lessor {
-  /** For the write path: sees grants of the running batch. */
-  exists(id: bigint): boolean;
   grant(id: bigint, ttl: number): Promise<LeaseInfo>;
   revoke(id: bigint): Promise<void>;
   /** The renewed life in seconds, or 0 when there is no such lease. */
   keepAlive(id: bigint): Promise<number>;
-  info(id: bigint): LeaseInfo | undefined;
+  info(id: bigint): LeaseInfo | undefined | Promise<LeaseInfo | undefined>;
   /** Soonest end first. */
-  all(): readonly LeaseInfo[];
+  all(): readonly LeaseInfo[] | Promise<readonly LeaseInfo[]>;
+}
+
+/** Lives are counted in memory; ends are what the file says at the start. */
+export interface SqliteLessor extends Lessor {
+  /** For the write path: sees grants of the running batch. */
+  exists(id: bigint): boolean;
   /** Writes down the remaining lives, for an orderly stop. */
   checkpoint(): Promise<void>;
   stop(): void;
@@ -51,7 +55,7 @@ interface Lease {
   shortened: boolean;
 }
 
-export function createLessor({ db, running, queue, log, now }: LessorDeps): Lessor {
+export function createLessor({ db, running, queue, log, now }: LessorDeps): SqliteLessor {
   const known = db.prepare("SELECT 1 FROM lease WHERE id = ?");
   const insert = db.prepare("INSERT INTO lease (id, ttl_s, remaining_ms) VALUES (?, ?, ?)");
   const erase = db.prepare("DELETE FROM lease WHERE id = ?");

@@ -13,15 +13,15 @@ import {
   StatusResponse,
 } from "../gen/etcd.ts";
 import { alarmAction, alarmType } from "../wire.ts";
+import type { Backend } from "./backend.ts";
 import type { Method } from "./grpc-call.ts";
 import type { Maintenance } from "./maintenance.ts";
 import type { Room } from "./room.ts";
 import { snapshotMethod } from "./snapshot-service.ts";
-import type { ReadView } from "./store.ts";
 import { type Headers, unary } from "./unary.ts";
 
 export interface MaintenanceDeps {
-  readonly durable: ReadView;
+  readonly store: Pick<Backend, "memberId" | "revision">;
   readonly maintenance: Maintenance;
   readonly room: Room;
   readonly headers: Headers;
@@ -32,13 +32,7 @@ export interface MaintenanceDeps {
 export const etcdVersion = "3.6.8";
 export const storageVersion = "3.6.0";
 
-export function maintenanceMethods({
-  durable,
-  maintenance,
-  room,
-  headers,
-  member,
-}: MaintenanceDeps): [string, Method][] {
+export function maintenanceMethods({ store, maintenance, room, headers, member }: MaintenanceDeps): [string, Method][] {
   const alarmText = (kind: number) => (kind === alarmType.noSpace ? "NOSPACE" : "CORRUPT");
   return [
     [
@@ -51,11 +45,11 @@ export function maintenanceMethods({
           dbSize: size.total,
           dbSizeInUse: size.inUse,
           dbSizeQuota: room.quota,
-          leader: durable.memberId,
-          raftIndex: durable.revision(),
-          raftAppliedIndex: durable.revision(),
+          leader: store.memberId,
+          raftIndex: store.revision(),
+          raftAppliedIndex: store.revision(),
           raftTerm: headers().raftTerm,
-          errors: room.alarms().map((kind) => `memberID:${durable.memberId} alarm:${alarmText(kind)} `),
+          errors: room.alarms().map((kind) => `memberID:${store.memberId} alarm:${alarmText(kind)} `),
           isLearner: false,
           storageVersion,
         };
@@ -64,7 +58,7 @@ export function maintenanceMethods({
     [
       "/etcdserverpb.Maintenance/Alarm",
       unary(AlarmRequest, AlarmResponse, async (request) => {
-        const entries = (kinds: readonly number[]) => kinds.map((alarm) => ({ memberId: durable.memberId, alarm }));
+        const entries = (kinds: readonly number[]) => kinds.map((alarm) => ({ memberId: store.memberId, alarm }));
         let kinds = room.alarms();
         if (request.action === alarmAction.activate) {
           await room.raise(request.alarm);
@@ -85,14 +79,14 @@ export function maintenanceMethods({
     [
       "/etcdserverpb.Maintenance/Hash",
       unary(HashRequest, HashResponse, async () => {
-        const { hash } = await maintenance.hash(durable.revision());
+        const { hash } = await maintenance.hash(store.revision());
         return { header: headers(), hash };
       }),
     ],
     [
       "/etcdserverpb.Maintenance/HashKV",
       unary(HashKVRequest, HashKVResponse, async ({ revision }) => {
-        const hashRevision = revision > 0 ? revision : durable.revision();
+        const hashRevision = revision > 0 ? revision : store.revision();
         const { hash, compactRevision } = await maintenance.hash(hashRevision);
         return { header: headers(), hash, compactRevision, hashRevision };
       }),
@@ -101,7 +95,7 @@ export function maintenanceMethods({
       "/etcdserverpb.Cluster/MemberList",
       unary(MemberListRequest, MemberListResponse, () => {
         const clientUrls = [...member.clientUrls()];
-        const one = { id: durable.memberId, name: member.name, peerUrls: [], clientUrls, isLearner: false };
+        const one = { id: store.memberId, name: member.name, peerUrls: [], clientUrls, isLearner: false };
         return { header: headers(), members: [one] };
       }),
     ],

@@ -4,6 +4,7 @@ import { createEngine } from "./engine.ts";
 import { createGrpcServer, type TlsFiles } from "./grpc-server.ts";
 import { maxRequestBytes } from "./kv-service.ts";
 import type { ListenAddress, ServerOptions } from "./options.ts";
+import { createSqliteBackend } from "./sqlite-backend.ts";
 
 /** gRPC's limit lies above the request's own, so that a request slightly too large gets etcd's own words. */
 const maxMessageBytes = maxRequestBytes + 512 * 1024;
@@ -18,7 +19,8 @@ export async function runServer(options: ServerOptions, log: Logger, stop: Abort
     failure = error;
     stop.abort();
   };
-  const engine = createEngine(options, { log: log.child({ module: "engine" }), clientUrls, broken });
+  const backend = createSqliteBackend(options, { log: log.child({ module: "engine" }), broken });
+  const engine = createEngine(options, { backend, clientUrls });
   started.defer(() => engine.stop());
 
   const server = createGrpcServer({ methods: engine.methods, maxMessageBytes }, log.child({ module: "server" }));

@@ -1,7 +1,7 @@
 import type { Database, Statement } from "better-sqlite3";
 import type { KeyValue } from "../gen/etcd.ts";
 import type { KeySpan } from "./key-range.ts";
-import type { Change, ReadView } from "./store.ts";
+import type { Change, Past, ReadView } from "./store.ts";
 
 type Row = [
   id: number,
@@ -16,6 +16,9 @@ type PerSpan<T> = { readonly [K in KeySpan["kind"]]: T };
 
 export type SpanQueries = Omit<ReadView, "clusterId" | "memberId" | "revision" | "compactRevision"> & {
   keys(span: KeySpan): Uint8Array[];
+  /** The value a key had just before a revision; undefined if none is left. */
+  previous(key: Uint8Array, revision: number): KeyValue | undefined;
+  changes(span: KeySpan, from: number, limit: number): Pick<Past, "changes" | "more">;
 };
 
 const noBytes = new Uint8Array(0);

@@ -21,11 +21,27 @@ export interface ReadView {
   count(span: KeySpan): number;
   listAt(span: KeySpan, revision: number, limit: number): KeyValue[];
   countAt(span: KeySpan, revision: number): number;
-  /** The value a key had just before a revision; undefined if none is left. */
-  previous(key: Uint8Array, revision: number): KeyValue | undefined;
-  /** Changes from a revision on, oldest first, whole revisions only; more: true when there may be others after them. */
-  changes(span: KeySpan, from: number, limit: number): { readonly changes: Change[]; readonly more: boolean };
   keysOfLease(lease: bigint): Uint8Array[];
+}
+
+/** What watches are fed from. */
+export interface HistoryView {
+  /** The newest revision that was published. */
+  revision(): number;
+  compactRevision(): number;
+  /** Changes from a revision on, oldest first, whole revisions only. A store that answers later fails only when it stops. */
+  changes(span: KeySpan, from: number, limit: number, withPrevious: boolean): Past | Promise<Past>;
+  /** What a key was before a change; undefined if nothing is left of it. For changes read with it, or just published. */
+  previous(change: Change): KeyValue | undefined;
+}
+
+export interface Past {
+  readonly changes: Change[];
+  /** True when there may be others after them. */
+  readonly more: boolean;
+  /** Of the state they were read from. */
+  readonly revision: number;
+  readonly compactRevision: number;
 }
 
 /** What a batch sees and does: reads show what it wrote itself. */
@@ -39,7 +55,7 @@ export interface BatchView extends ReadView {
 /** The multi-version store. A change is seen by readers once it is durable, and not before. */
 export interface Store {
   /** For everybody: what is durable. */
-  readonly durable: ReadView;
+  readonly durable: ReadView & HistoryView;
   /** For the work inside of `batch` alone. */
   readonly running: BatchView;
   /** Runs a batch in one transaction and gives what it changed; between `hold` and `settle`. */
@@ -114,9 +130,9 @@ export function createStore(db: Database, reader: Database): Store {
       count: (span) => readable().count(span),
       listAt: (span, at, limit) => readable().listAt(span, at, limit),
       countAt: (span, at) => readable().countAt(span, at),
-      previous: (key, before) => readable().previous(key, before),
-      changes: (span, from, limit) => readable().changes(span, from, limit),
       keysOfLease: (lease) => readable().keysOfLease(lease),
+      changes: (span, from, limit) => ({ ...readable().changes(span, from, limit), ...(held ?? state) }),
+      previous: ({ kv }) => readable().previous(kv.key, kv.modRevision),
     },
     running: {
       ...identity,

@@ -2,7 +2,7 @@ import type { KeyValue, WatchCreateRequest, WatchResponse } from "../gen/etcd.ts
 import { watchFilter } from "../wire.ts";
 import { etcdErrors } from "./etcd-error.ts";
 import { type KeySpan, keyText, spanContains } from "./key-range.ts";
-import type { Change, ReadView } from "./store.ts";
+import type { Change, HistoryView, Past } from "./store.ts";
 
 /** Changes read from history at a time: what a slow watcher may hold in memory at most, beside one live batch. */
 const catchUpChanges = 1000;
@@ -22,8 +22,8 @@ export interface WatchStream {
 /**
  * Watches of all streams. A watch is either live (gets each commit as it happens) or behind (reads history from `next` on).
  * A peer that does not take its events falls behind instead of filling memory, and catches up from history when it drains;
- * only a compaction beyond its place ends it. Everything happens in one turn of the event loop, so between the two states
- * there is neither gap nor double.
+ * only a compaction beyond its place ends it. A watch becomes live in the turn of the event loop that took what history held up
+ * to the newest published revision, and skips what it has seen: so between the two states there is neither gap nor double.
  */
 export interface WatchHub {
   open(send: Send): WatchStream;
@@ -51,12 +51,12 @@ interface Watch {
   /** The first revision it has not seen. */
   next: number;
   live: boolean;
+  /** History was asked for and has not come yet. */
+  reading: boolean;
   quiet: boolean;
 }
 
-export type HubStore = Pick<ReadView, "revision" | "compactRevision" | "changes" | "previous">;
-
-export function createWatchHub(store: HubStore): WatchHub {
+export function createWatchHub(store: HistoryView): WatchHub {
   const byKey = new Map<string, Set<Watch>>();
   const spans = new Map<string, { readonly span: KeySpan; readonly watches: Set<Watch> }>();
   let size = 0;
@@ -102,7 +102,7 @@ export function createWatchHub(store: HubStore): WatchHub {
     if (change.type === 0 && change.kv.version === 1) return undefined;
     // A reader before the change is refused then, and what is left of it depends on how far the compactor is.
     if (change.kv.modRevision - 1 < store.compactRevision()) return undefined;
-    if (!memo.has(change)) memo.set(change, store.previous(change.kv.key, change.kv.modRevision));
+    if (!memo.has(change)) memo.set(change, store.previous(change));
     return memo.get(change);
   }
 
@@ -128,22 +128,39 @@ export function createWatchHub(store: HubStore): WatchHub {
 
   /** Reads history until the watch is live, the stream is congested, or the history is gone. */
   function catchUp(watch: Watch): void {
-    while (!watch.live && !watch.stream.congested) {
-      const compacted = store.compactRevision();
-      if (watch.next < compacted) {
-        unregister(watch);
-        // etcd names no revision here.
-        send(watch.stream, { watchId: watch.id, revision: 0, canceled: true, compactRevision: compacted });
+    while (!watch.live && !watch.reading && !watch.stream.congested) {
+      const past = store.changes(watch.span, watch.next, catchUpChanges, watch.prevKv);
+      if (past instanceof Promise) {
+        watch.reading = true;
+        past.then(
+          (come) => {
+            watch.reading = false;
+            if (take(watch, come)) catchUp(watch);
+          },
+          // The store stops, and its streams with it.
+          () => {},
+        );
         return;
       }
-      const current = store.revision();
-      const { changes, more } = store.changes(watch.span, watch.next, catchUpChanges);
-      const wanted = changes.filter((change) => wants(watch, change));
-      const seen = more ? (changes.at(-1)?.kv.modRevision ?? current) : current;
-      watch.next = Math.max(watch.next, seen + 1);
-      watch.live = !more;
-      deliver(watch, wanted, current, new Map());
+      if (!take(watch, past)) return;
     }
+  }
+
+  /** False: the watch is over. */
+  function take(watch: Watch, { changes, more, revision, compactRevision }: Past): boolean {
+    if (watch.stream.watches.get(watch.id) !== watch) return false;
+    if (watch.next < compactRevision) {
+      unregister(watch);
+      // etcd names no revision here.
+      send(watch.stream, { watchId: watch.id, revision: 0, canceled: true, compactRevision });
+      return false;
+    }
+    const wanted = changes.filter((change) => wants(watch, change));
+    const seen = more ? (changes.at(-1)?.kv.modRevision ?? revision) : revision;
+    watch.next = Math.max(watch.next, seen + 1);
+    watch.live = seen >= store.revision();
+    deliver(watch, wanted, revision, new Map());
+    return true;
   }
 
   function publish(changes: readonly Change[]): void {
@@ -212,6 +229,7 @@ export function createWatchHub(store: HubStore): WatchHub {
           progressNotify: request.progressNotify,
           next: request.startRevision === 0 ? current + 1 : request.startRevision,
           live: request.startRevision === 0 || request.startRevision > current,
+          reading: false,
           quiet: false,
         };
         stream.watches.set(id, watch);

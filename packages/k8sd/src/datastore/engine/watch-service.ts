@@ -1,15 +1,17 @@
 import { type Event, WatchRequest, WatchResponse } from "../gen/etcd.ts";
+import type { Backend } from "./backend.ts";
 import { encodeEvents, generated } from "./encode.ts";
 import type { Method } from "./grpc-call.ts";
 import { maxRequestBytes } from "./kv-service.ts";
 import type { Headers } from "./unary.ts";
-import type { WatchHub } from "./watch-hub.ts";
+
+export type WatchDeps = Pick<Backend, "hub" | "caughtUp">;
 
 const encodeOther = generated(WatchResponse);
 /** A response beyond this is cut into fragments for the watches that can take them. */
 const fragmentBytes = maxRequestBytes + 512 * 1024;
 
-export function watchMethods(hub: WatchHub, headers: Headers): [string, Method][] {
+export function watchMethods({ hub, caughtUp }: WatchDeps, headers: Headers): [string, Method][] {
   return [
     [
       "/etcdserverpb.Watch/Watch",
@@ -31,26 +33,43 @@ export function watchMethods(hub: WatchHub, headers: Headers): [string, Method][
             };
             return rest.fragment ? fragments(response).map(write).every(Boolean) : write(response);
           });
+          const serve = (request: WatchRequest["requestUnion"]) => {
+            switch (request?.$case) {
+              case "createRequest":
+                return stream.create(request.value);
+              case "cancelRequest":
+                return stream.cancel(request.value.watchId);
+              case "progressRequest":
+                return stream.progress();
+              case undefined:
+                return;
+            }
+          };
+          /** Requests that wait for what others wrote, so that "now" is no earlier than the client's. */
+          let waiting = 0;
+          let over = false;
+          let last: Promise<void> = Promise.resolve();
           return {
             message(bytes) {
               const request = WatchRequest.decode(bytes).requestUnion;
-              switch (request?.$case) {
-                case "createRequest":
-                  return stream.create(request.value);
-                case "cancelRequest":
-                  return stream.cancel(request.value.watchId);
-                case "progressRequest":
-                  return stream.progress();
-                case undefined:
-                  return;
-              }
+              const known = caughtUp();
+              if (!known && waiting === 0) return serve(request);
+              waiting++;
+              last = Promise.all([last, known]).then(() => {
+                waiting--;
+                if (!over) serve(request);
+              });
             },
             ended() {
+              over = true;
               stream.close();
               call.end();
             },
             drained: () => stream.drained(),
-            closed: () => stream.close(),
+            closed() {
+              over = true;
+              stream.close();
+            },
           };
         },
       },

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type KeySpan, spanContains } from "../../../src/datastore/engine/key-range.ts";
-import type { Change } from "../../../src/datastore/engine/store.ts";
-import { createWatchHub, type HubStore, type Send } from "../../../src/datastore/engine/watch-hub.ts";
+import type { Change, HistoryView } from "../../../src/datastore/engine/store.ts";
+import { createWatchHub, type Send } from "../../../src/datastore/engine/watch-hub.ts";
 import type { KeyValue, WatchCreateRequest } from "../../../src/datastore/gen/etcd.ts";
 
 const bytes = (text: string) => Buffer.from(text, "latin1");
@@ -12,16 +12,15 @@ function fakeStore() {
   const history: Change[] = [];
   let compacted = -1;
   const revision = () => history.at(-1)?.kv.modRevision ?? 1;
-  const store: HubStore = {
+  const store: HistoryView = {
     revision,
     compactRevision: () => compacted,
-    previous: (key, before) =>
-      history.findLast(
-        ({ kv }) => kv.modRevision < before && bytes("").compare(key) !== 0 && Buffer.compare(kv.key, key) === 0,
-      )?.kv,
+    previous: ({ kv: { key, modRevision } }) =>
+      history.findLast(({ kv }) => kv.modRevision < modRevision && Buffer.compare(kv.key, key) === 0)?.kv,
     changes(span: KeySpan, from: number, limit: number) {
       const found = history.filter(({ kv }) => kv.modRevision >= from && spanContains(span, kv.key));
-      return { changes: found.slice(0, limit), more: found.length > limit };
+      const [at, compactRevision] = [revision(), compacted];
+      return { changes: found.slice(0, limit), more: found.length > limit, revision: at, compactRevision };
     },
   };
   const change = (type: 0 | 1, key: string): Change => {
