@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { bounds, nanoseconds, pem, text, textList } from "./bounds.ts";
+import { bounds, meshPeer, nanoseconds, pem, text, textList } from "./bounds.ts";
 
 export const setAddressRequest = z.strictObject({
   /** As `--address` of a bootstrap. "" = it stays what it is. */
@@ -29,6 +29,7 @@ export type SetAddressResponse = z.infer<typeof setAddressResponse>;
 export const moveMemberRequest = z.strictObject({
   addresses: textList.min(1).max(4),
   "k8sd-address": text,
+  "mesh-peer": meshPeer.optional(),
   /** Certificate signing requests of a worker, by the name of the certificate they are for. */
   requests: z
     .record(z.string().max(64), pem)

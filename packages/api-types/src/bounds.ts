@@ -20,6 +20,8 @@ export const text = z.string().max(bounds.text);
 export const pem = z.string().max(bounds.pem);
 export const document = z.string().max(bounds.document);
 export const textList = z.array(text).max(bounds.list);
+/** A peer id of libp2p that holds an Ed25519 key. */
+export const meshPeer = z.string().regex(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/, "must be the peer id of an Ed25519 key");
 
 /** Go's time.Duration: whole nanoseconds. */
 export const nanoseconds = z.int().min(0);

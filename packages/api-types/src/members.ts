@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { bounds, name, pem, text, textList } from "./bounds.ts";
+import { bounds, meshPeer, name, pem, text, textList } from "./bounds.ts";
 import { clusterRole } from "./node.ts";
 import { recoveryRecord } from "./recovery.ts";
 
@@ -16,6 +16,8 @@ export const member = z.object({
   "pod-cidrs": z.array(z.string()),
   /** SHA-256 of its public key (SPKI, DER), lower case hex. */
   key: z.string(),
+  /** Its id in the mesh. */
+  "mesh-peer": z.string().optional(),
 });
 export type Member = z.infer<typeof member>;
 
@@ -33,6 +35,7 @@ export const reserveRequest = z.strictObject({
   role: z.enum(["control-plane", "worker"]),
   addresses: textList.min(1).max(4),
   "k8sd-address": text,
+  "mesh-peer": meshPeer.optional(),
   versions: z.record(z.string().max(64), z.string().max(256)).default({}),
   /** Certificate signing requests of a worker, by the name of the certificate they are for: `kubelet`. */
   requests: z

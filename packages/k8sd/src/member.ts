@@ -18,7 +18,7 @@ import { type Reconciler, runReconciler } from "./reconcile/loop.ts";
 import { createMasquerade } from "./reconcile/masquerade.ts";
 import { createLedgerFollower, createMembersPoll } from "./reconcile/members.ts";
 import { createNodeLabels } from "./reconcile/node-labels.ts";
-import { createOwnVersions } from "./reconcile/own-versions.ts";
+import { createOwnRecord } from "./reconcile/own-record.ts";
 import { createRoutes } from "./reconcile/routes.ts";
 import { createServicesReconciler } from "./reconcile/services.ts";
 import { createStanding } from "./reconcile/standing.ts";
@@ -123,7 +123,11 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       now: deps.now,
     }),
     createOwnAddress(input, { connect: (view) => connectDatastore(view), peers: deps.peers }),
-    createOwnVersions(input.nodeId, { datastore: connections.datastore, versions: deps.versions }),
+    createOwnRecord(input.nodeId, {
+      datastore: connections.datastore,
+      versions: deps.versions,
+      meshPeer: deps.nodeKey.meshPeer,
+    }),
     ...(input.kubernetes ? [createNodeLabels(input.view, { kube: connections.kube, members: roster.members })] : []),
   ];
 

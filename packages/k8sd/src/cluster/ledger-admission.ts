@@ -36,6 +36,7 @@ export interface Claim {
   readonly name: string;
   readonly role: Role;
   readonly publicKeyFingerprint: string;
+  readonly meshPeer?: string;
   readonly addresses: readonly string[];
   readonly k8sdAddress: string;
   readonly versions: Readonly<Record<string, string>>;

@@ -20,11 +20,12 @@ export interface Place {
 
 /** Everything that is held for a node, as one transaction: its record, its name, its part of the pod range, its token. */
 export function placeFor(claim: Claim, { before, token, podSubnetIndex, at, heldUntil }: PlaceParts): Place {
-  const { nodeId, name, role, publicKeyFingerprint, addresses, k8sdAddress, versions } = claim;
+  const { nodeId, name, role, publicKeyFingerprint, meshPeer, addresses, k8sdAddress, versions } = claim;
   const member: StoredMember = {
     id: nodeId,
     name,
     publicKeyFingerprint,
+    ...(meshPeer === undefined ? {} : { meshPeer }),
     addresses,
     k8sdAddress,
     role,

@@ -48,6 +48,8 @@ export interface MemberRecord {
   readonly name: string;
   /** SHA-256 of its public key (SPKI, DER), lower case hex. "" when it was not recorded. */
   readonly publicKeyFingerprint: string;
+  /** Its id in the mesh; absent until it has said it. */
+  readonly meshPeer?: string;
   readonly addresses: readonly string[];
   /** `ip:port` of its k8sd. */
   readonly k8sdAddress: string;

@@ -29,7 +29,7 @@ export interface Founding {
 
 /** What may change of a member without a change of its state. */
 export type MemberUpdate = Partial<
-  Pick<StoredMember, "addresses" | "k8sdAddress" | "versions" | "publicKeyFingerprint">
+  Pick<StoredMember, "addresses" | "k8sdAddress" | "versions" | "publicKeyFingerprint" | "meshPeer">
 >;
 
 /** Typed records over the datastore; nobody else knows their keys. Nodes come in through `createAdmission`. */

@@ -2,6 +2,7 @@ import type { KeyObject } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isMissingFile } from "../lib/app-error.ts";
 import { writeFileAtomic } from "../lib/write-file.ts";
+import { meshKey } from "../mesh/peer-id.ts";
 import { selfSign } from "../pki/certificate.ts";
 import { certificateRow } from "../pki/certificate-table.ts";
 import { generateKey, keyFingerprint, privateKeyPem, readPrivateKey } from "../pki/keys.ts";
@@ -14,6 +15,9 @@ export interface NodeKey {
   readonly id: string;
   /** SHA-256 of the public key (SPKI, DER), lower case hex. */
   readonly fingerprint: string;
+  /** The node's id in the mesh. */
+  readonly meshPeer: string;
+  readonly privateKey: KeyObject;
   /** The self-signed certificate in which the node shows its key to others, under the name it has there. */
   certificate(nodeName: string, now: Date): PemPair;
 }
@@ -23,6 +27,8 @@ export function createNodeKey(key: KeyObject): NodeKey {
   return {
     fingerprint,
     id: nodeIdOf(fingerprint),
+    meshPeer: meshKey(key).peerId,
+    privateKey: key,
     certificate: (commonName, now) => {
       const { usages } = certificateRow("server");
       const template = { subject: { commonName }, names: altNames([commonName], []), usages };

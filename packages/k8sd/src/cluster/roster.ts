@@ -5,7 +5,7 @@ import type { MemberRecord } from "./ledger-records.ts";
 
 export type KnownMember = Pick<
   MemberRecord,
-  "id" | "name" | "role" | "state" | "addresses" | "k8sdAddress" | "publicKeyFingerprint" | "removal"
+  "id" | "name" | "role" | "state" | "addresses" | "k8sdAddress" | "publicKeyFingerprint" | "meshPeer" | "removal"
 > & { readonly podCidrs: readonly string[] };
 
 /** Who is in the cluster, as this node last heard. In memory, because it is asked for with every request; kept over restarts. */

@@ -4,32 +4,9 @@ import type { CachedPeer, PeerCache } from "./address-book.ts";
 import type { LedgerEntry, SignedHead } from "./messages.ts";
 import type { ReplicaStore } from "./replica.ts";
 
-/** Tables of the mesh in `node.db`: a migration of it. Losing them costs a node a full pull, never correctness. */
-export const meshMigration = `
-  CREATE TABLE replica_head (
-    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    epoch INTEGER NOT NULL,
-    revision INTEGER NOT NULL,
-    root BLOB NOT NULL,
-    author TEXT NOT NULL,
-    signature BLOB NOT NULL
-  ) STRICT;
-
-  CREATE TABLE replica_entry (
-    key TEXT PRIMARY KEY,
-    value TEXT NOT NULL,
-    revision INTEGER NOT NULL
-  ) STRICT;
-
-  CREATE TABLE mesh_peer (
-    id TEXT PRIMARY KEY,
-    incarnation INTEGER NOT NULL,
-    addresses TEXT NOT NULL
-  ) STRICT;
-`;
-
 const addressList = z.array(z.string());
 
+/** Of the tables of the mesh. Losing what is in them costs a node a full pull, never correctness. */
 export function createReplicaStore(db: NodeDb): ReplicaStore {
   const readHead = db.prepare<[], SignedHead>(
     "SELECT epoch, revision, root, author, signature FROM replica_head WHERE only_row = 1",
@@ -84,4 +61,9 @@ export function createPeerCache(db: NodeDb): PeerCache {
       save(peers);
     },
   };
+}
+
+/** The node is out of its cluster: of the next one it knows nothing yet. */
+export function forgetMesh(db: NodeDb): void {
+  db.exec("DELETE FROM replica_head; DELETE FROM replica_entry; DELETE FROM mesh_peer");
 }

@@ -53,4 +53,27 @@ export const migrations: readonly string[] = [
   -- The members as this node last heard of them, as JSON.
   CREATE TABLE roster (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), members TEXT NOT NULL) STRICT;
   `,
+  `
+  -- This node's copy of the ledger: what its head's author has signed, and where its peers were found.
+  CREATE TABLE replica_head (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    epoch INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    author TEXT NOT NULL,
+    signature BLOB NOT NULL
+  ) STRICT;
+
+  CREATE TABLE replica_entry (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL,
+    revision INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE mesh_peer (
+    id TEXT PRIMARY KEY,
+    incarnation INTEGER NOT NULL,
+    addresses TEXT NOT NULL
+  ) STRICT;
+  `,
 ];

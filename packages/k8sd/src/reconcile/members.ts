@@ -2,7 +2,7 @@ import type { Member } from "@k8sd/api-types";
 import { writeEndpoints } from "../apiserver-proxy/endpoints-file.ts";
 import type { BootstrapInput } from "../cluster/bootstrap/plan.ts";
 import type { ClusterConfig } from "../cluster/config/types.ts";
-import { linkOf } from "../cluster/join/link.ts";
+import { type ClusterLink, linkOf } from "../cluster/join/link.ts";
 import { podCidrsOf } from "../cluster/join/members.ts";
 import { createLedger } from "../cluster/ledger.ts";
 import type { NodeKey } from "../cluster/node-key.ts";
@@ -45,16 +45,31 @@ export function createMembersPoll(
         .members()
         .flatMap(({ role, k8sdAddress }) => (role === "control-plane" ? [k8sdAddress] : []));
       const addresses = [...new Set([...told, ...known])];
-      const answer = await linkOf(input, deps, { addresses, patienceMs: 0 }).members(signal);
+      const link = linkOf(input, deps, { addresses, patienceMs: 0 });
+      const answer = await link.members(signal);
       deps.roster.replace(answer.members.filter(isKnown).map(toKnown));
       const controlPlanes = answer.members.filter(({ role, state }) => role === "control-plane" && state === "active");
       known = [...new Set([...controlPlanes.map((member) => member["k8sd-address"]), ...known])].slice(0, 64);
       if (input.kubernetes && answer["api-servers"].length > 0) {
         await writeEndpoints(apiserverProxyEndpoints(input.view.paths), answer["api-servers"]);
       }
+      await completeOwn(input, answer.members, { link, meshPeer: deps.nodeKey.meshPeer }, signal);
       return pollMs;
     },
   };
+}
+
+/** A worker that came in without a peer id, or under an older rule for it, says it now. */
+async function completeOwn(
+  { nodeId, view }: BootstrapInput,
+  members: readonly Member[],
+  { link, meshPeer }: { readonly link: ClusterLink; readonly meshPeer: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const own = members.find(({ id }) => id === nodeId);
+  if (own?.state !== "active" || own["mesh-peer"] === meshPeer) return;
+  const at = { addresses: [...view.addresses], "k8sd-address": view.k8sdAddress };
+  await link.ask("moveMember", { ...at, "mesh-peer": meshPeer, requests: {} }, signal);
 }
 
 type WireMember = Member & { role: KnownMember["role"] };
@@ -72,6 +87,7 @@ function toKnown(member: WireMember): KnownMember {
     addresses: member.addresses,
     k8sdAddress: member["k8sd-address"],
     publicKeyFingerprint: member.key,
+    ...(member["mesh-peer"] === undefined ? {} : { meshPeer: member["mesh-peer"] }),
     podCidrs: member["pod-cidrs"],
   };
 }

@@ -9,6 +9,7 @@ import type { Connections } from "../connections.ts";
 import { workerPki } from "../join/members.ts";
 import { createLedger } from "../ledger.ts";
 import type { MemberRecord } from "../ledger-records.ts";
+import { refuseTakenPeer } from "../mesh/peers.ts";
 import { nodeIdOf } from "../node-key.ts";
 import type { Roster } from "../roster.ts";
 import type { Seal } from "../seal.ts";
@@ -44,11 +45,13 @@ export function createMoves(deps: MovesDeps) {
       const member = await memberOf(key, members);
       const { addresses, "k8sd-address": k8sdAddress, requests } = request;
       refuseAddresses(member, addresses, k8sdAddress, members);
+      refuseTakenPeer({ id: member.id, meshPeer: request["mesh-peer"] }, members);
       if (config === undefined) throw new AppError("unavailable", "cannot take a new address: no cluster is recorded");
       const claim = { ...member, addresses, k8sdAddress, nodeId: member.id, secret: "", source };
       const pki =
         Object.keys(requests).length === 0 ? {} : workerPki(await secrets(), claim, requests, config, deps.now());
-      await ledger.update(member.id, { addresses, k8sdAddress }, signal);
+      const meshPeer = request["mesh-peer"] ?? member.meshPeer;
+      await ledger.update(member.id, { addresses, k8sdAddress, ...(meshPeer && { meshPeer }) }, signal);
       const issued = Object.entries(pki).filter((entry): entry is [string, string] => Boolean(entry[1]));
       return { pki: Object.fromEntries(issued) };
     },

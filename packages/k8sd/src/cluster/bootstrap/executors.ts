@@ -20,6 +20,7 @@ import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
 import { createLedger } from "../ledger.ts";
+import { meshPort } from "../mesh/peers.ts";
 import type { NodeKey } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import { awaitService } from "./await-service.ts";
@@ -203,6 +204,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
               role: input.view.role,
               state: "active",
               publicKeyFingerprint: deps.nodeKey.fingerprint,
+              meshPeer: deps.nodeKey.meshPeer,
               versions,
             },
             config: input.config,
@@ -233,13 +235,19 @@ function endpointsContent(apiServers: readonly string[]): string {
   return `${JSON.stringify({ endpoints: [...new Set(apiServers)].sort() })}\n`;
 }
 
-/** Ports of the services that will run, and the daemon's own listener. */
+/** Ports of the services that will run, and the daemon's own: for callers and for the mesh. */
 function portsOf(view: NodeView, services: readonly string[]): readonly PortNeed[] {
   const listener = splitHostPort(view.k8sdAddress);
   const own: PortNeed[] =
     listener === undefined
       ? []
-      : [{ port: listener.port, address: listener.host, protocol: "tcp", service: "k8sd", field: "address" }];
+      : [listener.port, meshPort(view.k8sdAddress)].map((port) => ({
+          port,
+          address: listener.host,
+          protocol: "tcp",
+          service: "k8sd",
+          field: "address",
+        }));
   return [...portNeeds(view, services), ...own];
 }
 

@@ -25,6 +25,7 @@ import type { Connections } from "../connections.ts";
 import { createLedger, type Ledger } from "../ledger.ts";
 import type { Claim } from "../ledger-admission.ts";
 import type { ClusterRecord, MemberRecord } from "../ledger-records.ts";
+import { refuseTakenPeer } from "../mesh/peers.ts";
 import { nodeIdOf } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import type { TokenService } from "../tokens-service.ts";
@@ -86,6 +87,7 @@ export function createMembers(deps: MembersDeps) {
     // The secret first: a stranger is told nothing of the cluster.
     const known = await tokens.check(claim.secret, claim, signal);
     if (known !== undefined) {
+      refuseTakenPeer({ id: claim.nodeId, meshPeer: claim.meshPeer }, await ledger.members(signal));
       refuseEngine(claim, config);
       await refuseVersions(claim, config, { ledger, kube: deps.kube }, signal);
     }
@@ -179,12 +181,15 @@ function keyOf({ key }: Caller): string {
 
 function claimOf(request: ReserveRequest, caller: Caller): Claim {
   const publicKeyFingerprint = keyOf(caller);
-  const { secret, name, role, addresses, versions, "k8sd-address": k8sdAddress } = request;
+  const { secret, name, role, addresses, versions, "k8sd-address": k8sdAddress, "mesh-peer": meshPeer } = request;
   const target = splitHostPort(k8sdAddress);
   const valid = target !== undefined && [...addresses, target.host].every((address) => isIP(address) !== 0);
   if (!valid) throw new AppError("invalid", "cannot take in a node: its addresses are no IP addresses");
   const nodeId = nodeIdOf(publicKeyFingerprint);
-  return { secret, nodeId, name, role, publicKeyFingerprint, addresses, k8sdAddress, versions, source: caller.source };
+  return {
+    ...{ secret, nodeId, name, role, publicKeyFingerprint, addresses, k8sdAddress, versions, source: caller.source },
+    ...(meshPeer === undefined ? {} : { meshPeer }),
+  };
 }
 
 /** Authorities without their keys, and a certificate for each request. The keys of the requests never left the worker. */
@@ -241,6 +246,7 @@ function listed(config: ClusterConfig | undefined, members: readonly MemberRecor
         state: member.state,
         "pod-cidrs": config === undefined ? [] : [...podCidrsOf(config, member)],
         key: member.publicKeyFingerprint,
+        ...(member.meshPeer === undefined ? {} : { "mesh-peer": member.meshPeer }),
       }),
     ),
     "api-servers": present

@@ -16,6 +16,7 @@ import { nodeIps, parseAddress } from "../config/address.ts";
 import { fromJoin, type NodePart } from "../config/from-bootstrap.ts";
 import { parseControlPlaneJoinConfig, parseWorkerJoinConfig } from "../config/parse-yaml.ts";
 import { clusterConfig, type NodeConfig, type ResolvedClusterConfig } from "../config/types.ts";
+import type { NodeKey } from "../node-key.ts";
 import { checkNodePki } from "../node-pki.ts";
 import { decodeJoinToken, type JoinTicket } from "../tokens-encoding.ts";
 import type { JoinInput } from "./plan.ts";
@@ -32,6 +33,7 @@ export interface JoinPrepareDeps {
   readonly host: Host;
   readonly machine: MachineView;
   readonly kubernetes: boolean;
+  readonly nodeKey: Pick<NodeKey, "meshPeer">;
 }
 
 /** All that is decided before the cluster is asked. */
@@ -83,6 +85,7 @@ export function prepareWish(
       role: ticket.role,
       addresses,
       "k8sd-address": address.text,
+      "mesh-peer": deps.nodeKey.meshPeer,
       versions: { ...versions },
       requests,
     },

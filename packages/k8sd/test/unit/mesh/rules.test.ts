@@ -1,4 +1,6 @@
 import { generateKeyPairSync } from "node:crypto";
+import { reserveRequest } from "@k8sd/api-types";
+import { peerIdFromPrivateKey } from "@libp2p/peer-id";
 import { describe, expect, test } from "vitest";
 import { createAddressBook } from "../../../src/mesh/address-book.ts";
 import { createAuthority } from "../../../src/mesh/authority.ts";
@@ -7,6 +9,7 @@ import { createUnframer, frame } from "../../../src/mesh/frames.ts";
 import { meshIdentity, publicKeyOfPeer } from "../../../src/mesh/identity.ts";
 import { applyDelta, deltaSince, difference, emptyState, stateOf } from "../../../src/mesh/ledger-state.ts";
 import { supersedes } from "../../../src/mesh/member-table.ts";
+import { meshKey } from "../../../src/mesh/peer-id.ts";
 import { classify } from "../../../src/mesh/reachability.ts";
 
 test.each([
@@ -22,6 +25,17 @@ test.each([
 ] as const)("%s at %i over %s at %i: %s", (state, incarnation, known, knownIncarnation, wins) => {
   expect(supersedes({ state, incarnation }, { state: known, incarnation: knownIncarnation })).toBe(wins);
 });
+
+test.each(["P-256", "Ed25519"])(
+  "the peer id of a %s key is the one that libp2p gives it, the same each time",
+  (curve) => {
+    const { privateKey } =
+      curve === "Ed25519" ? generateKeyPairSync("ed25519") : generateKeyPairSync("ec", { namedCurve: curve });
+    const { peerId, privateKey: own } = meshIdentity(privateKey);
+    expect(peerId).toBe(peerIdFromPrivateKey(own).toString());
+    expect(reserveRequest.shape["mesh-peer"].parse(peerId)).toBe(meshKey(privateKey).peerId);
+  },
+);
 
 test("a suspicion is longer in larger clusters and shorter when others confirm it", () => {
   const at = (size: number, confirmations: number) => suspicionTimeout(detectorDefaults, size, confirmations);
