@@ -10,6 +10,8 @@ import { createJoinExecutors } from "./cluster/join/executors.ts";
 import { linkOf } from "./cluster/join/link.ts";
 import { linkToOthers } from "./cluster/join/link-to-others.ts";
 import type { JoinStep } from "./cluster/join/plan.ts";
+import { createMigrateExecutors } from "./cluster/migrate/executors.ts";
+import type { MigrateStep } from "./cluster/migrate/plan.ts";
 import { loadNodeKey } from "./cluster/node-key.ts";
 import { createCopies } from "./cluster/recover/copies.ts";
 import { createRecoverExecutors, createRejoinExecutors } from "./cluster/recover/executors.ts";
@@ -69,6 +71,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     ...(options.faultDirectory === undefined ? {} : { boundary: createFaultPoints(options.faultDirectory) }),
   });
 
+  const audit = createAudit(db, now);
   const nodeKey = await loadNodeKey(paths.nodeKey);
   const roster = createRoster(nodeKey.fingerprint, createRosterStore<KnownMember>(db), now);
   const versions = (signal: AbortSignal) =>
@@ -97,7 +100,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
       runner,
       journal,
       seal,
-      audit: createAudit(db, now),
+      audit,
       nodeKey,
       versions,
       roster,
@@ -111,6 +114,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     host,
     log: log.child({ module: "removal" }),
     identity,
+    audit,
     runner,
     roster,
     nodeKey,
@@ -179,6 +183,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   const recovering = { ...setUp, member, log: log.child({ module: "recovery" }) };
   runner.register<RecoverStep>("recover", createRecoverExecutors(recovering));
   runner.register<RejoinStep>("rejoin", createRejoinExecutors(recovering));
+  runner.register<MigrateStep>("migrate", createMigrateExecutors({ ...setUp, member, log: log.child({ module: "migration" }) }));
   runner.register<AddressStep>(
     "set-address",
     createAddressExecutors({

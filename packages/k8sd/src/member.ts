@@ -5,6 +5,7 @@ import { type BootstrapInput, serviceStages } from "./cluster/bootstrap/plan.ts"
 import { type Connections, connectDatastore, createConnections } from "./cluster/connections.ts";
 import type { ClusterLink } from "./cluster/join/link.ts";
 import type { NodeKey } from "./cluster/node-key.ts";
+import type { Orphans } from "./cluster/orphans/orphans.ts";
 import type { TakeAway } from "./cluster/remove/take-away.ts";
 import type { Roster } from "./cluster/roster.ts";
 import { splitHostPort } from "./components/address.ts";
@@ -18,6 +19,7 @@ import { type Reconciler, runReconciler } from "./reconcile/loop.ts";
 import { createMasquerade } from "./reconcile/masquerade.ts";
 import { createLedgerFollower, createMembersPoll } from "./reconcile/members.ts";
 import { createNodeLabels } from "./reconcile/node-labels.ts";
+import { createOrphansReconciler } from "./reconcile/orphans.ts";
 import { createOwnRecord } from "./reconcile/own-record.ts";
 import { createRoutes } from "./reconcile/routes.ts";
 import { createServicesReconciler } from "./reconcile/services.ts";
@@ -39,6 +41,7 @@ export interface MemberDeps {
   readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   readonly removal: {
     readonly takeAway: TakeAway;
+    readonly orphans: Orphans;
     readonly link: () => Promise<ClusterLink | undefined>;
     readonly wasRemoved: () => void;
   };
@@ -122,6 +125,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       takeAway: deps.removal.takeAway,
       now: deps.now,
     }),
+    createOrphansReconciler(deps.removal.orphans),
     createOwnAddress(input, { connect: (view) => connectDatastore(view), peers: deps.peers }),
     createOwnRecord(input.nodeId, {
       datastore: connections.datastore,

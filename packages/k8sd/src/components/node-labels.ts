@@ -40,6 +40,13 @@ export function wantedNodeLabels(node: NodeView): Labels {
   return labels;
 }
 
+/** Only Nodes of ours bear it; under another value too, because a kubelet may change it on its own Node. */
+const markLabel = "k8sd.io/role";
+
+export function isOurs(labels: Labels): boolean {
+  return labels[markLabel] !== undefined;
+}
+
 /** The part of the wanted labels that goes on kubelet's command line; undefined when nothing is left. */
 export function kubeletNodeLabels(node: NodeView): string | undefined {
   const own = Object.entries(wantedNodeLabels(node)).filter(([key]) => mayKubeletSet(key));
@@ -50,7 +57,7 @@ function defaultLabels(node: NodeView): Labels {
   return {
     ...(node.role === "control-plane" ? { "node-role.kubernetes.io/control-plane": "" } : {}),
     "node-role.kubernetes.io/worker": "",
-    "k8sd.io/role": node.role,
+    [markLabel]: node.role,
   };
 }
 

@@ -56,6 +56,8 @@ export interface ApplyOptions extends CallOptions {
 
 export interface DeleteOptions extends CallOptions {
   readonly propagation?: "Background" | "Foreground" | "Orphan";
+  /** Of the very object that is meant; one that was made anew under its name stays, and the error is of kind "conflict". */
+  readonly uid?: string;
 }
 
 const defaultDeadlineMs = 10_000;
@@ -120,7 +122,8 @@ export function createKubeClient(kubeconfig: string): KubeClient {
     delete: async (resource, ref, options) => {
       const path = `${resourcePath(resource, ref)}${query({ propagationPolicy: options.propagation })}`;
       try {
-        await json({ what: `delete ${title(resource, ref)}`, method: "DELETE", path }, options);
+        const body = options.uid === undefined ? {} : { body: { preconditions: { uid: options.uid } } };
+        await json({ what: `delete ${title(resource, ref)}`, method: "DELETE", path, ...body }, options);
         return true;
       } catch (error) {
         if (error instanceof AppError && error.kind === "not-found") return false;

@@ -5,7 +5,7 @@ import type { NodeView } from "../../components/component.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import { createEtcdMembers } from "../../datastore/etcd-members.ts";
 import { quorumWithout } from "../../datastore/etcd-members-facts.ts";
-import type { EtcdMembers } from "../../datastore/etcd-members-types.ts";
+import type { EtcdMembers, MemberReference } from "../../datastore/etcd-members-types.ts";
 import { AppError } from "../../lib/app-error.ts";
 import type { StepContext } from "../../operations/plan.ts";
 import { etcdView } from "../join/datastore-view.ts";
@@ -30,7 +30,9 @@ const removeMs = 60_000;
 /** Refuses, with the numbers, what would stop the cluster from writing. */
 export async function checkEtcdBears(removal: EtcdRemoval, signal: AbortSignal): Promise<void> {
   if (removal.force) return;
-  await using members = await connectMembers(removal);
+  const { view, member, others } = removal;
+  const reachable = others.filter((address) => !member.addresses.includes(address));
+  await using members = await connectMembers({ view, others: reachable });
   const seen = await members.list({ signal, timeoutMs: 3_000 });
   const self = seen.members.find(({ peerUrls }) => peerUrls.includes(peerUrlOf(removal)));
   if (self === undefined || self.isLearner) return;
@@ -47,23 +49,29 @@ export async function checkEtcdBears(removal: EtcdRemoval, signal: AbortSignal):
   );
 }
 
-export async function removeEtcdMember(
-  removal: EtcdRemoval,
-  datastore: Datastore,
-  context: Pick<StepContext, "signal" | "progress">,
-): Promise<void> {
+type Context = Pick<StepContext, "signal" | "progress">;
+
+export function removeEtcdMember(removal: EtcdRemoval, datastore: Datastore, context: Context): Promise<void> {
+  const { view, member, others, force } = removal;
+  const reachable = others.filter((address) => !member.addresses.includes(address));
+  const who = { peerUrl: peerUrlOf(removal) };
+  return takeOutEtcdMember({ view, who, others: reachable, force }, datastore, context);
+}
+
+interface TakeOut extends Pick<EtcdRemoval, "view" | "others" | "force"> {
+  readonly who: MemberReference;
+}
+
+export async function takeOutEtcdMember(order: TakeOut, datastore: Datastore, context: Context): Promise<void> {
   const { signal } = context;
   await withClusterLock(datastore, { name: "etcd-members", signal, waitMs: turnMs }, async (held) => {
-    await using members = await connectMembers(removal);
-    await members.remove(
-      { peerUrl: peerUrlOf(removal) },
-      {
-        signal: held,
-        timeoutMs: removeMs,
-        force: removal.force,
-        onProgress: (progress) => context.progress(progress),
-      },
-    );
+    await using members = await connectMembers(order);
+    await members.remove(order.who, {
+      signal: held,
+      timeoutMs: removeMs,
+      force: order.force,
+      onProgress: (progress) => context.progress(progress),
+    });
   });
 }
 
@@ -76,7 +84,7 @@ function peerUrlOf({
   return peerUrl(address, etcdView(view).peerPort);
 }
 
-async function connectMembers({ view, member, others }: EtcdRemoval): Promise<EtcdMembers> {
+async function connectMembers({ view, others }: Pick<EtcdRemoval, "view" | "others">): Promise<EtcdMembers> {
   const { endpoints, clientPort } = etcdView(view);
   const pki = pkiFiles(view.paths);
   const [ca, cert, key] = await Promise.all(
@@ -84,9 +92,8 @@ async function connectMembers({ view, member, others }: EtcdRemoval): Promise<Et
       readFile(path, "utf8"),
     ),
   );
-  const reachable = others.filter((address) => !member.addresses.includes(address));
   return createEtcdMembers({
-    endpoints: [...endpoints, ...reachable.map((address) => `https://${hostPort(address, clientPort)}`)],
+    endpoints: [...endpoints, ...others.map((address) => `https://${hostPort(address, clientPort)}`)],
     tls: { ca: ca ?? "", cert: cert ?? "", key: key ?? "" },
   });
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import type { Host } from "../../host/host.ts";
 import { AppError } from "../../lib/app-error.ts";
+import type { Audit } from "../../node-db/audit.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Runner } from "../../operations/runner.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
@@ -12,6 +13,7 @@ import { createLeaveExecutors } from "../leave/executors.ts";
 import { createLeave } from "../leave/leave.ts";
 import { createLedger } from "../ledger.ts";
 import type { NodeKey } from "../node-key.ts";
+import { createOrphans } from "../orphans/orphans.ts";
 import type { Roster } from "../roster.ts";
 import { createRemoveExecutors } from "./executors.ts";
 import { createRemove } from "./remove.ts";
@@ -21,6 +23,7 @@ export interface RemovalDeps {
   readonly host: Host;
   readonly log: Logger;
   readonly identity: IdentityStore<BootstrapInput>;
+  readonly audit: Audit;
   readonly runner: Runner;
   readonly roster: Roster;
   readonly nodeKey: NodeKey;
@@ -64,6 +67,7 @@ export function createRemoval(deps: RemovalDeps) {
     remove,
     leave: leave.leave,
     takeAway,
+    orphans: createOrphans({ ...deps, self }),
     link,
     /** Said by the cluster. */
     wasRemoved: (): void => {

@@ -125,8 +125,11 @@ export async function startApiServer(): Promise<TestApiServer> {
     const applies = incoming.headers["content-type"] === "application/apply-patch+yaml";
     if (found === undefined && !applies) return status(answer, 404, "NotFound");
     if (incoming.method === "PATCH") return send(answer, 200, put(url.pathname, { ...found, ...body }));
-    if (incoming.method === "DELETE" && found !== undefined)
-      return send(answer, 200, record(url.pathname, "DELETED", found));
+    if (incoming.method === "DELETE" && found !== undefined) {
+      const { preconditions } = body as { preconditions?: { uid?: string } };
+      const isOther = preconditions?.uid !== undefined && preconditions.uid !== found.metadata?.uid;
+      return isOther ? status(answer, 409, "Conflict") : send(answer, 200, record(url.pathname, "DELETED", found));
+    }
     return send(answer, 200, found);
   }
 
