@@ -1,0 +1,118 @@
+import { createHash } from "node:crypto";
+import { AppError } from "../../lib/app-error.ts";
+import { isCompacted } from "../client-errors.ts";
+import type { KeyValue, Revision } from "../datastore.ts";
+import { everything, pages, patient } from "../migrate/batches.ts";
+import type { StoreAccess } from "../migrate/store-access.ts";
+import type { SnapshotLease, SnapshotRecord } from "./records.ts";
+
+/** A consistent view of a datastore that is written to meanwhile. */
+export interface StoreView {
+  readonly revision: Revision;
+  readonly keys: number;
+  /** Fails with `isCompacted` when the datastore forgot the revision. */
+  records(secretsJson: string): AsyncIterable<SnapshotRecord>;
+}
+
+/** A request is 1.5 MiB at most, so an answer is 30 MB at most. */
+const readAtOnce = 20;
+/** A few compactions at a bad moment are chance; more are not. */
+const attempts = 3;
+
+interface Listed {
+  readonly key: Uint8Array;
+  readonly modRevision: Revision;
+}
+
+/** Looks at the datastore as it is now. What is kept in memory is each key with 40 bytes, never the values. */
+export async function viewStore(store: StoreAccess, signal: AbortSignal): Promise<StoreView> {
+  const call = patient(signal);
+  const { revision } = await store.data.range(everything, { countOnly: true, ...call });
+  const listed: Listed[] = [];
+  for await (const page of pages(store.data, { keysOnly: true, revision, signal })) {
+    for (const { key, modRevision } of page) listed.push({ key, modRevision });
+  }
+
+  async function* records(secretsJson: string): AsyncGenerator<SnapshotRecord> {
+    yield { kind: "secrets", json: secretsJson };
+    const leases = await leasesOf(store, signal);
+    for (const lease of leases) yield { kind: "lease", ...lease };
+    // A copy gets its keys in this order, so that theirs is the same.
+    const order = listed.map((_, index) => index);
+    order.sort((a, b) => (listed[a]?.modRevision ?? 0) - (listed[b]?.modRevision ?? 0) || a - b);
+    const digests: Buffer[] = new Array(listed.length);
+    for (let at = 0; at < order.length; at += readAtOnce) {
+      const part = order.slice(at, at + readAtOnce);
+      for (const [offset, kv] of (await read(part)).entries()) {
+        digests[part[offset] ?? 0] = digestOf(kv);
+        yield { kind: "key", kv };
+      }
+    }
+    const hash = createHash("sha256");
+    for (const digest of digests) hash.update(digest);
+    yield { kind: "end", keys: listed.length, leases: leases.length, hash: hash.digest("hex") };
+  }
+
+  async function read(part: readonly number[]): Promise<readonly KeyValue[]> {
+    const success = part.map((index) => {
+      const key = listed[index]?.key ?? new Uint8Array();
+      return { op: "range", range: { key }, select: { revision } } as const;
+    });
+    const { results } = await store.data.txn({ success }, call);
+    const found = results.flatMap((result) => (result.op === "range" ? result.kvs : []));
+    if (found.length === part.length) return found;
+    throw new AppError("internal", `cannot take a snapshot: the datastore has two contents at revision ${revision}`);
+  }
+
+  return { revision, keys: listed.length, records };
+}
+
+/** Does it again with a view of a later revision when the datastore was compacted meanwhile. */
+export async function withView<T>(
+  store: StoreAccess,
+  signal: AbortSignal,
+  work: (view: StoreView) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work(await viewStore(store, signal));
+    } catch (error) {
+      if (!isCompacted(error)) throw error;
+      if (attempt < attempts) continue;
+      throw new AppError(
+        "conflict",
+        `cannot take a snapshot: the datastore was compacted ${attempts} times before it was read`,
+        { cause: error, retryable: true, remedy: "Try again when less is written, or compact less often." },
+      );
+    }
+  }
+}
+
+/** The same for two datastores with the same keys, values and leases. */
+export async function contentHash(store: StoreAccess, signal: AbortSignal): Promise<string> {
+  const { revision } = await store.data.range(everything, { countOnly: true, ...patient(signal) });
+  const hash = createHash("sha256");
+  for await (const page of pages(store.data, { revision, signal })) {
+    for (const kv of page) hash.update(digestOf(kv));
+  }
+  return hash.digest("hex");
+}
+
+/** With lengths, so that no two make the same bytes. */
+function digestOf({ key, value, lease }: KeyValue): Buffer {
+  return createHash("sha256").update(`${key.length}:${value.length}:${lease};`).update(key).update(value).digest();
+}
+
+async function leasesOf(store: StoreAccess, signal: AbortSignal): Promise<readonly SnapshotLease[]> {
+  const call = patient(signal);
+  const waiting = [...(await store.leases(call))];
+  const found: SnapshotLease[] = [];
+  const ask = async (): Promise<void> => {
+    for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+      const { secondsLeft, grantedSeconds } = await store.lifeOf(id, call);
+      found.push({ id, grantedSeconds, secondsLeft: Math.max(secondsLeft, 0) });
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(64, waiting.length) }, ask));
+  return found.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
