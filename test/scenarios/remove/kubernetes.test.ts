@@ -33,6 +33,17 @@ metadata: { name: web }
 spec: { minAvailable: 1, selector: { matchLabels: { app: web } } }
 `;
 
+/** Two Nodes that no member owns: as a removal that was torn off leaves one, and as a virtual kubelet makes one. */
+const unowned = `
+apiVersion: v1
+kind: Node
+metadata: { name: left-over, labels: { k8sd.io/role: worker } }
+---
+apiVersion: v1
+kind: Node
+metadata: { name: virtual, labels: { type: virtual-kubelet } }
+`;
+
 describe.skipIf(reason !== undefined)("removal of a node with Pods", () => {
   let network: Network;
   let founder: Host;
@@ -89,15 +100,21 @@ describe.skipIf(reason !== undefined)("removal of a node with Pods", () => {
     expect((await scanHost(worker, before)).filter((line) => !daemonState.test(line))).toEqual([]);
   });
 
-  test("lets it join again at once, with Pods", async () => {
+  test("[B20] lets it join again at once, with Pods; meanwhile a Node that was left over goes, one that others made stays", async () => {
+    await founder.writeFile("/tmp/unowned.yaml", unowned);
+    await kubectl(founder, "apply", "-f", "/tmp/unowned.yaml");
     await joins(worker, "w1", await joinToken(founder, "w1", "--worker"));
     await kubectl(founder, "wait", "node/w1", "--for=condition=Ready", "--timeout=120s");
-    await expectAgreement([founder, worker]);
     await kubectl(founder, "cordon", founder.name);
     await kubectl(founder, "rollout", "restart", "deployment/web");
     await kubectl(founder, "rollout", "status", "deployment/web", "--timeout=120s");
     await kubectl(founder, "uncordon", founder.name);
     await expect.poll(placed, { timeout: 30_000 }).toEqual(["w1", "w1"]);
+    const nodes = async () => (await kubectl(founder, "get", "nodes", "-o", "name")).split(/\s+/).filter(Boolean);
+    await expect.poll(nodes, { timeout: 90_000, interval: 1_000 }).not.toContain("node/left-over");
+    expect(await nodes()).toContain("node/virtual");
+    await kubectl(founder, "delete", "node", "virtual");
+    await expectAgreement([founder, worker]);
   });
 
   test("does not wait for Pods that cannot go when it is forced", async () => {
