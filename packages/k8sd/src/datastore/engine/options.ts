@@ -20,6 +20,8 @@ export interface ServerOptions {
   readonly progressIntervalMs: number;
   /** Of a new store: all before it counts as compacted, for content that comes from another one. */
   readonly initialRevision: number;
+  /** It ends with its standard input, and so with who started it, however that one ends. */
+  readonly untilStdinEnds: boolean;
   readonly logLevel: string;
 }
 
@@ -34,7 +36,7 @@ export function parseOptions(args: readonly string[]): ServerOptions {
   const { values } = refuseWithField(() =>
     parseArgs({
       // A flag without value is true, as everywhere; in an argument file it has one.
-      args: args.map((arg) => (arg === "--client-cert-auth" ? `${arg}=true` : arg)),
+      args: args.map((arg) => (["--client-cert-auth", "--until-stdin-ends"].includes(arg) ? `${arg}=true` : arg)),
       options: {
         name: { ...text, default: "default" },
         "data-dir": text,
@@ -47,6 +49,7 @@ export function parseOptions(args: readonly string[]): ServerOptions {
         "quota-backend-bytes": { ...text, default: String(defaultQuotaBytes) },
         "watch-progress-notify-interval": { ...text, default: defaultProgressInterval },
         "initial-revision": { ...text, default: "1" },
+        "until-stdin-ends": { ...text, default: "false" },
         "log-level": { ...text, default: "info" },
       },
     }),
@@ -66,6 +69,7 @@ export function parseOptions(args: readonly string[]): ServerOptions {
     quotaBytes: positive("quota-backend-bytes", values["quota-backend-bytes"]),
     progressIntervalMs: duration("watch-progress-notify-interval", values["watch-progress-notify-interval"]),
     initialRevision: positive("initial-revision", values["initial-revision"]),
+    untilStdinEnds: flag("until-stdin-ends", values["until-stdin-ends"]),
     logLevel: values["log-level"],
   };
   if (listen.length === 0) throw invalid("listen-client-urls", "names no address");
