@@ -66,8 +66,9 @@ async function cliPage(): Promise<string> {
   const help = async (...argv: string[]) =>
     (await run(process.execPath, ["--disable-warning=ExperimentalWarning", "-C", "source", cli, ...argv, "--help"]))
       .stdout;
-  const commands = ["bootstrap", "get-join-token", "tokens", "revoke-token", "status", "local-node-status", "config"];
-  const pages = await Promise.all(commands.map((command) => help(command)));
+  const nodes = ["bootstrap", "get-join-token", "tokens", "revoke-token", "status", "local-node-status", "config"];
+  const commands = [...nodes, "datastore status", "datastore migrate"];
+  const pages = await Promise.all(commands.map((command) => help(...command.split(" "))));
   const section = (title: string, text: string) => `## ${title}\n\n\`\`\`\n${text.trimEnd()}\n\`\`\``;
   return [
     "# Command line",

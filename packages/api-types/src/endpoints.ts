@@ -8,6 +8,7 @@ import * as config from "./cluster-config.ts";
 import { serverStatus } from "./core.ts";
 import * as joinTokens from "./join-tokens.ts";
 import * as members from "./members.ts";
+import * as migration from "./migration.ts";
 import { localNodeStatus, nodeStatus } from "./node.ts";
 import * as operation from "./operation.ts";
 import * as recovery from "./recovery.ts";
@@ -255,6 +256,16 @@ export const endpoints = {
     access: "trusted-control-plane",
     request: recovery.recoverRequest,
     response: recovery.recoverResponse,
+  }),
+
+  datastoreStatus: endpoint("GET", "/1.0/k8sd/datastore", {
+    access: "trusted-control-plane",
+    response: migration.datastoreReport,
+  }),
+  migrateDatastore: endpoint("POST", "/1.0/k8sd/datastore/migration", {
+    access: "trusted-control-plane",
+    request: migration.migrateRequest,
+    response: migration.migrateResponse,
   }),
 
   listOperations: endpoint("GET", "/1.0/k8sd/operations", {

@@ -3,6 +3,7 @@ import { CliError, messageOf } from "./cli-error.ts";
 import { bootstrapCommand } from "./commands/bootstrap.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
+import { datastoreCommand } from "./commands/datastore.ts";
 import { getJoinTokenCommand } from "./commands/get-join-token.ts";
 import { joinClusterCommand } from "./commands/join-cluster.ts";
 import { kubectlCommand } from "./commands/kubectl.ts";
@@ -60,14 +61,20 @@ function createProgram(deps: CliDeps): Command {
   program.addCommand(tokensCommand(deps));
   program.addCommand(revokeTokenCommand(deps));
   program.addCommand(recoverCommand(deps));
+  program.addCommand(datastoreCommand(deps));
   program.addCommand(setAddressCommand(deps));
   program.addCommand(removeNodeCommand(deps));
   program.addCommand(leaveCommand(deps));
   program.addCommand(localNodeStatusCommand(deps), { hidden: true });
   program.commandsGroup("Additional:");
   program.addCommand(completionCommand(deps, program));
-  for (const command of [program, ...program.commands]) addHiddenFlags(command);
+  for (const command of allOf(program)) addHiddenFlags(command);
   return program;
+}
+
+/** With those below it. */
+function allOf(command: Command): readonly Command[] {
+  return [command, ...command.commands.flatMap(allOf)];
 }
 
 /** Accepted before and behind the command, as scripts have them in both places. */
@@ -79,6 +86,6 @@ function addHiddenFlags(command: Command): void {
 }
 
 function booleanFlags(program: Command): Set<string> {
-  const options = [program, ...program.commands].flatMap((command) => command.options);
+  const options = allOf(program).flatMap((command) => command.options);
   return new Set(options.flatMap(({ required, optional, long }) => (required || optional || !long ? [] : [long])));
 }

@@ -10,6 +10,8 @@ import { createJoinExecutors } from "./cluster/join/executors.ts";
 import { linkOf } from "./cluster/join/link.ts";
 import { linkToOthers } from "./cluster/join/link-to-others.ts";
 import type { JoinStep } from "./cluster/join/plan.ts";
+import { createMigrateExecutors } from "./cluster/migrate/executors.ts";
+import type { MigrateStep } from "./cluster/migrate/plan.ts";
 import { loadNodeKey } from "./cluster/node-key.ts";
 import { createCopies } from "./cluster/recover/copies.ts";
 import { createRecoverExecutors, createRejoinExecutors } from "./cluster/recover/executors.ts";
@@ -181,6 +183,10 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   const recovering = { ...setUp, member, log: log.child({ module: "recovery" }) };
   runner.register<RecoverStep>("recover", createRecoverExecutors(recovering));
   runner.register<RejoinStep>("rejoin", createRejoinExecutors(recovering));
+  runner.register<MigrateStep>(
+    "migrate",
+    createMigrateExecutors({ ...setUp, member, log: log.child({ module: "migration" }) }),
+  );
   runner.register<AddressStep>(
     "set-address",
     createAddressExecutors({

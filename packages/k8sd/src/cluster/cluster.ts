@@ -28,6 +28,7 @@ import type { Connections } from "./connections.ts";
 import { createJoin } from "./join/join.ts";
 import { createMembers } from "./join/members.ts";
 import { createLedger } from "./ledger.ts";
+import { createMigration } from "./migrate/migrate.ts";
 import type { NodeKey } from "./node-key.ts";
 import { createRecords } from "./records.ts";
 import type { Copies } from "./recover/copies.ts";
@@ -122,6 +123,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     memberName: () => identity.read()?.view.view.name,
   });
 
+  const migration = createMigration({ ...deps, member, datastore: () => deps.connections().datastore() });
   const recovery = createRecovery({ ...deps, paths: host.paths, member });
 
   function settle(run: OperationRun): { id: string; events: OperationRun["events"]; result: Promise<NodeStatus> } {
@@ -203,6 +205,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     address: createSetAddress({ ...deps, member, recovery }),
     moves: createMoves({ ...deps, paths: host.paths }),
     recovery,
+    migration,
 
     operations: {
       list: (): readonly OperationStatus[] => runner.list().map(operationStatus),

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { hostPort } from "../components/address.ts";
 import { pkiFiles } from "../components/certificates.ts";
 import type { NodeView } from "../components/component.ts";
+import type { EtcdClientOptions } from "../datastore/channel.ts";
 import { createEtcdClient } from "../datastore/client.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import { createKubeClient, type KubeClient } from "../kube/kube-client.ts";
@@ -21,7 +22,11 @@ type Peers = () => readonly string[];
  * k8sd's own connection to the datastore that a node's view names; to that of its peers while its own is away.
  * @param peers absent: to its own alone.
  */
-export async function connectDatastore(view: NodeView, peers: Peers = () => []): Promise<Datastore> {
+export async function connectDatastore(view: NodeView, peers?: Peers): Promise<Datastore> {
+  return createEtcdClient(await datastoreOptions(view, peers));
+}
+
+export async function datastoreOptions(view: NodeView, peers: Peers = () => []): Promise<EtcdClientOptions> {
   refuseOnWorker(view, "the datastore");
   const { paths } = view;
   const external = view.datastore.engine === "external";
@@ -33,13 +38,13 @@ export async function connectDatastore(view: NodeView, peers: Peers = () => []):
     read(external ? pki.etcdClient.key : paths.datastoreClientKey),
   ]);
   const { datastore } = view;
-  return createEtcdClient({
+  return {
     endpoints: datastore.endpoints,
     tls: { ca, cert, key },
     ...(datastore.engine === "etcd"
       ? { others: () => peers().map((address) => `https://${hostPort(address, datastore.clientPort)}`) }
       : {}),
-  });
+  };
 }
 
 async function connectKube(view: NodeView): Promise<KubeClient> {

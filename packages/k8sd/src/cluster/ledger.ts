@@ -50,6 +50,8 @@ export interface Ledger {
   remove(id: string, at: number, signal: AbortSignal): Promise<MemberRecord>;
   /** After a recovery; again, and later than another one, changes nothing. */
   beginEpoch(epoch: number, recovery: RecoveryRecord, signal: AbortSignal): Promise<ClusterRecord>;
+  /** Which engine holds the data; again changes nothing. */
+  setEngine(engine: "sqlite" | "etcd", signal: AbortSignal): Promise<void>;
   /** Snapshot first (with `from` 0), then what changes, until the signal. */
   changes(options: ChangesOptions): AsyncIterable<LedgerChange>;
 }
@@ -151,6 +153,15 @@ export function createLedger(datastore: Datastore): Ledger {
         const revision = await store.swap([{ key: clusterKey, seen }], [{ key: clusterKey, value: next }], signal);
         return revision === undefined ? undefined : next;
       }),
+    setEngine: async (engine, signal) => {
+      await untilSwapped("record the datastore's engine", signal, async () => {
+        const seen = await store.read<ClusterConfig>(configKey, signal);
+        if (seen === undefined) throw new AppError("not-found", "cannot record the engine: no cluster is recorded");
+        if (seen.value.datastore.type === engine) return seen.revision;
+        const value = { ...seen.value, datastore: { ...seen.value.datastore, type: engine } };
+        return store.swap([{ key: configKey, seen }], [{ key: configKey, value }], signal);
+      });
+    },
     changes: (options) => ledgerChanges(datastore, options),
   };
 }

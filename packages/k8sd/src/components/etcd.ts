@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { Paths } from "../host/paths.ts";
 import { AppError } from "../lib/app-error.ts";
 import { hostPort, isLoopback } from "./address.ts";
 import { pkiFiles } from "./certificates.ts";
@@ -9,9 +10,13 @@ import { componentService } from "./service.ts";
 /** Members find each other again and replay their log; a large one on a slow disk takes its time. */
 const stopSeconds = 60;
 
-/** Of a member that is a cluster by itself for as long as it runs; nobody but this node reaches it. */
+export const etcdData = (paths: Pick<Paths, "etcd">): string => join(paths.etcd, "data");
+
+/** Of a member that nobody but this node reaches. */
 interface Alone {
   readonly dataDir: string;
+  /** It is a cluster by itself for as long as it runs, whatever its data says. */
+  readonly forced: boolean;
 }
 
 function render(node: NodeView, alone?: Alone) {
@@ -35,10 +40,10 @@ function render(node: NodeView, alone?: Alone) {
       "--auto-tls": "false",
       "--cert-file": pki.etcdServer.crt,
       "--client-cert-auth": "true",
-      "--data-dir": alone?.dataDir ?? join(paths.etcd, "data"),
+      "--data-dir": alone?.dataDir ?? etcdData(paths),
       // The gateway would call its own server with the server's certificate, which is none for clients; nobody uses it.
       "--enable-grpc-gateway": "false",
-      "--force-new-cluster": alone === undefined ? undefined : "true",
+      "--force-new-cluster": alone?.forced ? "true" : undefined,
       "--initial-advertise-peer-urls": peer,
       "--initial-cluster": peers.map(([name, url]) => `${name}=${url}`).join(","),
       "--initial-cluster-state": datastore.initialCluster.state,
@@ -70,5 +75,10 @@ export const etcd: ComponentSpec = {
 
 /** The member of a recovery: it takes up a copy of the data without asking who else belongs to it. */
 export function recoveringEtcd(dataDir: string): ComponentSpec {
-  return { ...etcd, render: (node) => render(node, { dataDir }) };
+  return { ...etcd, render: (node) => render(node, { dataDir, forced: true }) };
+}
+
+/** The only member of a cluster, on loopback alone: on another port than its own it runs beside another engine. */
+export function secludedEtcd(dataDir: string): ComponentSpec {
+  return { ...etcd, render: (node) => render(node, { dataDir, forced: false }) };
 }

@@ -11,7 +11,7 @@ import { componentService } from "./service.ts";
 /** A member that was away replays its log first; a new one answers within a second. */
 const readyMs = 60_000;
 
-function render(node: NodeView) {
+function render(node: NodeView, initialRevision?: number) {
   const { paths, datastore } = node;
   if (datastore.engine !== "sqlite") {
     throw new AppError("internal", `cannot render k8s-datastore: the engine is ${datastore.engine}`);
@@ -24,6 +24,7 @@ function render(node: NodeView) {
       "--cert-file": pki.etcdServer.crt,
       "--client-cert-auth": "true",
       "--data-dir": paths.datastore,
+      "--initial-revision": initialRevision === undefined ? undefined : String(initialRevision),
       "--key-file": pki.etcdServer.key,
       // Only programs of this node use it: kube-apiserver and k8sd.
       "--listen-client-urls": `https://${hostPort(node.loopback, datastore.clientPort)}`,
@@ -64,7 +65,12 @@ export async function datastoreReady(name: string, node: NodeView, signal: Abort
 export const k8sDatastore: ComponentSpec = {
   name: "k8s-datastore",
   wanted: (node) => node.role === "control-plane" && node.datastore.engine === "sqlite",
-  render,
+  render: (node) => render(node),
   ready: (node, signal) => datastoreReady("k8s-datastore", node, signal),
   reloads: "restart",
 };
+
+/** A new one, for content that comes from another store: all before this revision counts as compacted. */
+export function newK8sDatastore(initialRevision: number): ComponentSpec {
+  return { ...k8sDatastore, render: (node) => render(node, initialRevision) };
+}

@@ -12,6 +12,8 @@ export interface RestoreOptions {
   readonly peerUrl: string;
   /** Makes the ids of cluster and member new ones: who belongs to another cluster is not talked to. */
   readonly clusterToken: string;
+  /** How far its revision is raised. Default: beyond all that clients can have seen of the same store. */
+  readonly bump?: number;
   readonly signal: AbortSignal;
 }
 
@@ -19,13 +21,13 @@ export interface RestoreOptions {
  * No cluster writes as often before somebody looks. Every revision that clients have seen lies below the new ones then, and
  * what they ask for from before is answered with "compacted", so they read anew.
  */
-const bump = 1_000_000_000;
+export const revisionLeap = 1_000_000_000;
 /** Gigabytes on a slow disk. */
 const restoreMs = 15 * 60_000;
 
 /** Makes the data directory of a member that is a cluster by itself. */
 export async function restoreEtcd(run: Host["run"], options: RestoreOptions): Promise<void> {
-  const { bin, from, to, name, peerUrl, clusterToken, signal } = options;
+  const { bin, from, to, name, peerUrl, clusterToken, bump = revisionLeap, signal } = options;
   await rm(to, { recursive: true, force: true });
   // etcd 3.6 has it in a program of its own, 3.5 in etcdctl.
   const utility = join(bin, "etcdutl");

@@ -4,6 +4,7 @@ import type {
   ClusterEpoch,
   ClusterStatus,
   DatastoreCopy,
+  DatastoreReport,
   Empty,
   GetClusterConfigResponse,
   GetOperationResponse,
@@ -11,6 +12,7 @@ import type {
   ListMembersResponse,
   LocalNodeStatus,
   MembersMovedRequest,
+  MigrateResponse,
   MoveMemberRequest,
   MoveMemberResponse,
   NodeStatus,
@@ -87,6 +89,12 @@ export interface SetAddressOrder {
 
 export interface RecoverOrder {
   readonly force: boolean;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+export interface MigrateOrder {
+  readonly to: "sqlite" | "etcd";
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }
@@ -184,6 +192,12 @@ export interface Domain {
     plan(signal: AbortSignal): Promise<RecoveryPlan>;
     /** Kind "conflict": it should not be done, or not on this node. */
     recover(order: RecoverOrder, options: { readonly requestId: string }): OperationRun<RecoverResponse>;
+  };
+
+  readonly migration: {
+    report(signal: AbortSignal): Promise<DatastoreReport>;
+    /** Kind "conflict": something speaks against it; all of it is said. */
+    migrate(order: MigrateOrder, options: { readonly requestId: string }): OperationRun<MigrateResponse>;
   };
 
   readonly operations: {

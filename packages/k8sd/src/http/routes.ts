@@ -6,6 +6,7 @@ import { capi } from "./handlers/capi.ts";
 import { cluster } from "./handlers/cluster.ts";
 import { clusterConfig } from "./handlers/cluster-config.ts";
 import { core } from "./handlers/core.ts";
+import { datastore } from "./handlers/datastore.ts";
 import { joinTokens } from "./handlers/join-tokens.ts";
 import { members } from "./handlers/members.ts";
 import { node } from "./handlers/node.ts";
@@ -24,6 +25,7 @@ export const routes: readonly Endpoint[] = [
   ...members,
   ...address,
   ...recovery,
+  ...datastore,
   ...operations,
 ];
 

@@ -54,7 +54,8 @@ export async function ensureDirectory(path: string, mode: number): Promise<void>
   if (created !== undefined) await chmod(path, mode);
 }
 
-async function syncDirectory(path: string): Promise<void> {
+/** What was made in it is there after a loss of power. */
+export async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, "r");
   try {
     await handle.sync();

@@ -29,6 +29,7 @@ export function createExecution(deps: ExecutionDeps) {
   const { id, plan, journal, log } = deps;
   let stepStartedAt = deps.now();
   let standing = "";
+  let conclusion: string | undefined;
 
   function emit(index: number, state: OperationEvent["state"], note?: string): void {
     deps.emit({
@@ -62,6 +63,9 @@ export function createExecution(deps: ExecutionDeps) {
       progress: ({ done, of, note: text }) =>
         emit(index, "progress", `${done}/${of}${text === undefined ? "" : ` ${text}`}`),
       note: note === undefined ? undefined : (JSON.parse(note) as Json),
+      conclude: (text) => {
+        conclusion = text;
+      },
       remember: (value) => journal.note(id, index, JSON.stringify(value)),
       commit: (write) => journal.commit(id, index, write),
       input: plan.input,
@@ -83,10 +87,11 @@ export function createExecution(deps: ExecutionDeps) {
     journal.step(id, index, "started");
     stepStartedAt = deps.now();
     standing = step.title;
+    conclusion = undefined;
     emit(index, "started");
     await bounded(index, "run", () => executorOf(step).run(step, contextOf(index, signal)));
     journal.step(id, index, "done");
-    emit(index, "done");
+    emit(index, "done", conclusion);
   }
 
   /**

@@ -8,7 +8,15 @@ export interface Step {
   readonly args: Json;
 }
 
-export type OperationKind = "bootstrap" | "join" | "remove" | "leave" | "recover" | "rejoin" | "set-address";
+export type OperationKind =
+  | "bootstrap"
+  | "join"
+  | "remove"
+  | "leave"
+  | "recover"
+  | "rejoin"
+  | "set-address"
+  | "migrate";
 
 /** A change as a list of steps that can be finished or taken back at any point, also by a process that starts later. */
 export interface Plan<S extends Step> {
@@ -33,6 +41,8 @@ export interface StepContext {
   /** Ends when the operation is cancelled, runs out of time or the daemon stops. */
   readonly signal: AbortSignal;
   progress(progress: { readonly done: number; readonly of: number; readonly note?: string }): void;
+  /** What the reader should know of how the step ended; it stands with its end. */
+  conclude(note: string): void;
   /** What `remember` recorded for this step, also before a restart. */
   readonly note: Json | undefined;
   /** Durable before it returns: what the undo of this step must know, recorded before the step changes anything. */

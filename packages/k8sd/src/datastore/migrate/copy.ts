@@ -32,8 +32,11 @@ export interface CopyReport {
 
 /** A copy that follows its source. */
 export interface Copy extends AsyncDisposable {
-  /** Call it once nobody writes to the source any more; the target is complete and verified when it resolves. */
-  finish(): Promise<CopyReport>;
+  /**
+   * Call it once nobody writes to the source any more; the target is complete and verified when it resolves.
+   * @param moved the source as it is reached now, where that has changed
+   */
+  finish(moved?: StoreAccess): Promise<CopyReport>;
 }
 
 const defaultMargin = 100_000;
@@ -58,7 +61,7 @@ export async function startCopy(options: CopyOptions): Promise<Copy> {
       if ((await revisionOf(source.data, signal)) - log.seen() < 100) break;
     }
     return {
-      finish: () => finish({ source, target, log, floor, signal }),
+      finish: (moved = source) => finish({ source: moved, target, log, floor, signal }),
       async [Symbol.asyncDispose]() {
         over.abort();
       },
@@ -89,7 +92,9 @@ async function finish({ source, target, log, floor, signal }: Running): Promise<
       },
     );
   }
-  await follow(log, target.data, last, signal);
+  // What the log had not heard of before the source moved is asked for anew.
+  await drain(log, target.data, signal);
+  if (log.seen() < last) await follow(followChanges(source.data, log.seen(), signal), target.data, last, signal);
   const leases = await copyLeases(source, target, signal);
   const original = await readSource(source.data, last, leases, target.data, signal);
   const copied = createFingerprint();
@@ -151,10 +156,14 @@ const withoutLease = ({ key, value }: Write): Write => ({ key, value });
 /** Writes what changed until the target knows all up to a revision. */
 async function follow(log: ChangeLog, target: Datastore, upTo: Revision, signal: AbortSignal): Promise<void> {
   for (;;) {
-    while (log.size() > 0) await writeBatch(target, log.take(), signal);
+    await drain(log, target, signal);
     if (log.seen() >= upTo) return;
     await within(log.changed());
   }
+}
+
+async function drain(log: ChangeLog, target: Datastore, signal: AbortSignal): Promise<void> {
+  while (log.size() > 0) await writeBatch(target, log.take(), signal);
 }
 
 const quietMs = 30_000;

@@ -104,6 +104,10 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       list: async () => [],
       revoke: async () => {},
     },
+    migration: {
+      report: async () => ({ engine: "sqlite", endpoints: [], alarms: [], members: [] }),
+      migrate: ({ to }) => run([], { from: "sqlite", to }),
+    },
     operations: { list: () => [], get: () => undefined, follow: () => undefined, cancel: () => false },
     ...change,
   };

@@ -73,6 +73,7 @@ const context = (): StepContext => ({
   signal: AbortSignal.timeout(50_000),
   progress: ({ note }) => void notes.push(note ?? ""),
   note: undefined,
+  conclude: () => {},
   remember: () => {},
   commit: () => {},
   input: null,

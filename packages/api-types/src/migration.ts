@@ -1,0 +1,36 @@
+import { z } from "zod";
+import { nanoseconds } from "./bounds.ts";
+import { operationEvent } from "./operation.ts";
+
+/** A node that keeps the cluster's data. */
+export const datastoreMember = z.object({
+  name: z.string(),
+  address: z.string(),
+  role: z.enum(["voter", "learner"]),
+});
+
+export const datastoreReport = z.object({
+  engine: z.enum(["sqlite", "etcd", "external"]),
+  endpoints: z.array(z.string()),
+  /** Why the datastore does not answer; what it would tell is absent then. */
+  problem: z.string().optional(),
+  version: z.string().optional(),
+  revision: z.number().optional(),
+  /** Bytes on disk, and those of them that hold data. */
+  size: z.number().optional(),
+  "size-in-use": z.number().optional(),
+  alarms: z.array(z.string()),
+  members: z.array(datastoreMember),
+  /** Where the migration stands that is under way. */
+  migration: operationEvent.optional(),
+});
+export type DatastoreReport = z.infer<typeof datastoreReport>;
+
+export const migrateRequest = z.strictObject({
+  to: z.enum(["sqlite", "etcd"]),
+  timeout: nanoseconds.default(0),
+});
+export type MigrateRequest = z.infer<typeof migrateRequest>;
+
+export const migrateResponse = z.object({ from: z.string(), to: z.string() });
+export type MigrateResponse = z.infer<typeof migrateResponse>;

@@ -1,0 +1,85 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { DatastoreReport, MigrateResponse } from "@k8sd/api-types";
+import type { Datastore } from "../../datastore/datastore.ts";
+import type { Host } from "../../host/host.ts";
+import { conflictsError } from "../../host/preflight.ts";
+import { AppError } from "../../lib/app-error.ts";
+import type { Journal } from "../../node-db/journal.ts";
+import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
+import type { OperationRun, Runner } from "../../operations/runner.ts";
+import type { Self } from "../recover/copies.ts";
+import { withEngine } from "./engines.ts";
+import { type ManagedEngine, planMigrate } from "./plan.ts";
+import { problemsOf } from "./preconditions.ts";
+import { datastoreReport } from "./report.ts";
+
+export interface MigrationDeps {
+  readonly host: Host;
+  /** The member that this node is; throws before there is one. */
+  readonly member: () => Self;
+  readonly datastore: () => Promise<Datastore>;
+  readonly runner: Pick<Runner, "find" | "start" | "events">;
+  readonly journal: Pick<Journal, "unfinished">;
+}
+
+export interface MigrateOrder {
+  readonly to: ManagedEngine;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+/** Gigabytes are copied within minutes. */
+const ceilingMs = 3_600_000;
+
+export type Migration = ReturnType<typeof createMigration>;
+
+/** Moves the data of the cluster from one engine to another. */
+export function createMigration(deps: MigrationDeps) {
+  async function begin({ to, timeoutMs }: MigrateOrder, requestId: string): Promise<OperationRun> {
+    const limit = Math.min(timeoutMs === 0 ? ceilingMs : timeoutMs, ceilingMs);
+    const { id: nodeId, clusterId, view: before } = deps.member();
+    const from = before.view.datastore.engine;
+    refuseEngine(from, to);
+    const after = withEngine(before, to);
+    const problems = await problemsOf(before, after, { ...deps, nodeId }, AbortSignal.timeout(limit));
+    if (problems.length > 0) throw conflictsError(`migrate the datastore to ${to}`, problems);
+    const [source, target] = await freePorts(before.view.loopback);
+    const input = { nodeId, clusterId, before, after, ports: { source, target } };
+    const result: MigrateResponse = { from, to };
+    return deps.runner.start(planMigrate(input, { ...result }, requestId), { timeoutMs: limit });
+  }
+
+  return {
+    report: (signal: AbortSignal): Promise<DatastoreReport> => datastoreReport(deps, signal),
+
+    migrate(order: MigrateOrder, { requestId }: { readonly requestId: string }): DeferredRun<MigrateResponse> {
+      const known = deps.runner.find(requestId);
+      return deferredRun(requestId, known === undefined ? begin(order, requestId) : Promise.resolve(known));
+    },
+  };
+}
+
+function refuseEngine(from: string, to: ManagedEngine): void {
+  if (from === "external") {
+    throw new AppError("conflict", "cannot migrate the datastore: it is not managed by this cluster", {
+      remedy: "Bootstrap a new cluster on the engine that it shall have.",
+    });
+  }
+  if (from === to) throw new AppError("conflict", `cannot migrate the datastore: it is ${to} already`);
+}
+
+/** Two at once, or the second could be the first again. */
+async function freePorts(address: string): Promise<readonly [number, number]> {
+  const servers = [createServer(), createServer()];
+  const ports = await Promise.all(
+    servers.map(async (server) => {
+      server.listen(0, address);
+      await once(server, "listening");
+      const bound = server.address();
+      return bound !== null && typeof bound === "object" ? bound.port : 0;
+    }),
+  );
+  await Promise.all(servers.map(async (server) => once(server.close(), "close")));
+  return [ports[0] ?? 0, ports[1] ?? 0];
+}

@@ -1,0 +1,8 @@
+import { answers, starts } from "../endpoint.ts";
+
+export const datastore = [
+  answers("datastoreStatus", ({ domain, signal }) => domain.migration.report(signal)),
+  starts("migrateDatastore", ({ domain, requestId }, { to, timeout }) =>
+    domain.migration.migrate({ to, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+  ),
+];

@@ -1,0 +1,109 @@
+import { expect } from "vitest";
+import { becomesReady, k8s } from "../../expect-node.ts";
+import type { Host } from "../../hosts/types.ts";
+import { callDaemon } from "../../node.ts";
+import { etcdctl } from "../recover/three.ts";
+
+export type Engine = "sqlite" | "etcd";
+
+export const other = (engine: Engine): Engine => (engine === "sqlite" ? "etcd" : "sqlite");
+
+const units: Readonly<Record<Engine, string>> = { sqlite: "k8s-k8s-datastore", etcd: "k8s-etcd" };
+const data: Readonly<Record<Engine, string>> = {
+  sqlite: "/var/snap/k8s/common/var/lib/k8s-datastore",
+  etcd: "/var/snap/k8s/common/var/lib/etcd/data",
+};
+
+const pki = "/etc/kubernetes/pki";
+const command = [
+  "/snap/k8s/current/bin/etcdctl --endpoints https://127.0.0.1:2379",
+  `--cacert ${pki}/etcd/ca.crt --cert ${pki}/apiserver-etcd-client.crt --key ${pki}/apiserver-etcd-client.key`,
+].join(" ");
+
+export function migrate(host: Host, to: Engine) {
+  return k8s(host, ["datastore", "migrate", "--to", to, "--timeout", "180s"]);
+}
+
+/** Migrates, and fails the test with all that was printed when that does not work. */
+export async function migrates(host: Host, to: Engine): Promise<{ readonly pauseMs: number; readonly steps: string }> {
+  const { exitCode, stdout, stderr } = await migrate(host, to);
+  if (exitCode !== 0) {
+    const log = (await host.journal("k8sd")).split("\n").slice(-20).join("\n");
+    throw new Error(`${stdout}${stderr}\n${log}`);
+  }
+  const [, pauseMs = "NaN"] = /writes were paused for (\d+) ms/.exec(stderr) ?? [];
+  return { pauseMs: Number(pauseMs), steps: stderr };
+}
+
+interface Report {
+  readonly engine: string;
+  readonly problem?: string;
+  readonly revision?: number;
+}
+
+export async function report(host: Host): Promise<Report> {
+  const { stdout, stderr } = await k8s(host, ["datastore", "status", "--output-format", "json"]);
+  if (stdout === "") throw new Error(stderr);
+  return JSON.parse(stdout) as Report;
+}
+
+/** The node works on this engine, every record says so, and of the other one nothing is left. */
+export async function isOn(host: Host, engine: Engine): Promise<void> {
+  await becomesReady(host);
+  const { problem, ...status } = await report(host);
+  expect([problem, status.engine]).toEqual([undefined, engine]);
+  const { metadata } = await callDaemon(host, "GET", "/1.0/k8sd/cluster/config");
+  expect(metadata).toMatchObject({ datastore: { type: engine } });
+  for (const each of ["sqlite", "etcd"] as const) {
+    const { stdout } = await host.tryRun(["systemctl", "is-active", units[each]]);
+    expect([each, stdout.trim()]).toEqual([each, each === engine ? "active" : "inactive"]);
+    const there = (await host.tryRun(["test", "-e", data[each]])).exitCode === 0;
+    expect([each, there]).toEqual([each, each === engine]);
+  }
+  const { exitCode } = await host.tryRun(["test", "-e", "/var/snap/k8s/common/var/lib/etcd/migration"]);
+  expect(exitCode).toBe(1);
+}
+
+/** Keys of a test, as many as wanted; how long a value is does not matter here. */
+export async function fill(host: Host, keys: number): Promise<void> {
+  for (let at = 0; at < keys; at += 100) {
+    const puts = Array.from({ length: Math.min(100, keys - at) }, (_, i) => `put /test/${at + i} ${"v".repeat(500)}\n`);
+    await host.writeFile("/var/tmp/fill", `\n${puts.join("")}\n\n`);
+    await host.run("sh", "-c", `${command} txn < /var/tmp/fill > /dev/null`);
+  }
+}
+
+/** What a client finds below /test, in one number. */
+export async function contentHash(host: Host): Promise<string> {
+  const { stdout } = await host.run("sh", "-c", `${command} get --prefix /test/ | sha256sum`);
+  return stdout.trim();
+}
+
+export interface Writing {
+  /** Ends it; every write that was acknowledged must be there. */
+  ends(): Promise<number>;
+}
+
+/** One write after the other, each into a key of its own; those that were acknowledged are on the host's disk. */
+export async function write(host: Host): Promise<Writing> {
+  const script = [
+    "i=0; rm -f /var/tmp/write-stop; : > /var/tmp/acknowledged",
+    "while ! test -e /var/tmp/write-stop; do i=$((i+1))",
+    `${command} put /load/$i $i > /dev/null 2>&1 && echo $i >> /var/tmp/acknowledged`,
+    "done",
+  ].join("\n");
+  await host.writeFile("/var/tmp/write.sh", script);
+  await host.run("sh", "-c", "setsid sh /var/tmp/write.sh > /dev/null 2>&1 < /dev/null &");
+  return {
+    ends: async () => {
+      await host.run("touch", "/var/tmp/write-stop");
+      const runs = async () => (await host.tryRun(["pgrep", "-f", "/var/tmp/write.sh"])).exitCode;
+      await expect.poll(runs, { timeout: 30_000 }).toBe(1);
+      const acknowledged = (await host.readFile("/var/tmp/acknowledged")).split("\n").filter((line) => line !== "");
+      const found = new Set((await etcdctl(host, "get", "--prefix", "/load/", "--print-value-only")).split("\n"));
+      expect(acknowledged.filter((value) => !found.has(value))).toEqual([]);
+      await etcdctl(host, "del", "--prefix", "/load/");
+      return acknowledged.length;
+    },
+  };
+}
