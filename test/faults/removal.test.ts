@@ -26,7 +26,7 @@ const timeout = "10s";
 const removal = (role: "control-plane" | "worker") =>
   planRemove(
     { member: { id: "", name: "it", role, addresses: [] }, force: false, drainMs: 0, until: 0 },
-    { kubernetes: false, managedEtcd: true },
+    { kubernetes: false, managedEtcd: true, standsStill: false },
     "generated",
   ).steps;
 

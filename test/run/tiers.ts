@@ -22,6 +22,7 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/join/five-nodes.test.ts",
       "test/scenarios/recover/halves.test.ts",
       "test/scenarios/recover/kubernetes.test.ts",
+      "test/scenarios/remove/unfinished.test.ts",
       "test/scenarios/tokens/reachability.test.ts",
     ],
   },

@@ -17,6 +17,7 @@ import {
 } from "./ledger-records.ts";
 import { createLedgerStore, type Guard, type Stored, untilSwapped, type Write } from "./ledger-store.ts";
 import { moved, tombstone } from "./ledger-transitions.ts";
+import { type JoinTokenRecord, tokenKey, withoutHold } from "./tokens-rules.ts";
 
 type Addition = "state" | "incarnation" | "versions" | "publicKeyFingerprint" | "changedAt" | "podSubnetIndex";
 
@@ -46,7 +47,7 @@ export interface Ledger {
   update(id: string, update: MemberUpdate, signal: AbortSignal): Promise<MemberRecord>;
   /** The node is going out; again is no error, and may change how. */
   leave(id: string, at: number, signal: AbortSignal, removal?: Removal): Promise<MemberRecord>;
-  /** Nothing derived from the record is left: its name and its part of the pod range are free. Again is no error. */
+  /** Nothing derived from the record is left: its name, its part of the pod range and its token are free. Again is no error. */
   remove(id: string, at: number, signal: AbortSignal): Promise<MemberRecord>;
   /** After a recovery; again, and later than another one, changes nothing. */
   beginEpoch(epoch: number, recovery: RecoveryRecord, signal: AbortSignal): Promise<ClusterRecord>;
@@ -65,23 +66,12 @@ export function createLedger(datastore: Datastore): Ledger {
     return found && memberOf(found);
   };
 
-  /** @param change gives undefined when the record already is what it should be. */
-  async function change(
-    id: string,
-    what: string,
-    signal: AbortSignal,
-    decide: (member: StoredMember) => { readonly next: StoredMember; readonly writes?: readonly Write[] } | undefined,
-  ): Promise<MemberRecord> {
-    return untilSwapped(what, signal, async () => {
-      const seen = await store.read<StoredMember>(memberKey(id), signal);
-      if (seen === undefined) throw new AppError("not-found", `cannot ${what}: no member has the id ${id}`);
-      const decision = decide(seen.value);
-      if (decision === undefined) return memberOf(seen);
-      const { next, writes = [] } = decision;
-      const key = memberKey(id);
-      const revision = await store.swap([{ key, seen }], [{ key, value: next }, ...writes], signal);
-      return revision === undefined ? undefined : { ...next, revision };
-    });
+  /** The use of a token that a join which never ended still holds: with the member it is over. */
+  async function heldFor({ id, token }: StoredMember, signal: AbortSignal) {
+    const key = tokenKey(token ?? "");
+    const seen = token === undefined ? undefined : await store.read<JoinTokenRecord>(key, signal);
+    if (seen === undefined || !(id in seen.value.holds)) return { guards: [], writes: [] };
+    return { guards: [{ key, seen }], writes: [{ key, value: withoutHold(seen.value, id) }] };
   }
 
   return {
@@ -125,9 +115,16 @@ export function createLedger(datastore: Datastore): Ledger {
       return owner && member(owner.value, signal);
     },
     update: (id, update, signal) =>
-      change(id, "change the record of a member", signal, (current) => {
-        if (current.state !== "removed") return { next: { ...current, ...update } };
-        throw new AppError("conflict", `cannot change the record of node ${current.name}: it was removed`);
+      untilSwapped("change the record of a member", signal, async () => {
+        const key = memberKey(id);
+        const seen = await store.read<StoredMember>(key, signal);
+        if (seen === undefined) throw new AppError("not-found", `cannot change the record: no member has the id ${id}`);
+        if (seen.value.state === "removed") {
+          throw new AppError("conflict", `cannot change the record of node ${seen.value.name}: it was removed`);
+        }
+        const next = { ...seen.value, ...update };
+        const revision = await store.swap([{ key, seen }], [{ key, value: next }], signal);
+        return revision === undefined ? undefined : { ...next, revision };
       }),
     leave: (id, at, signal, removal) =>
       untilSwapped("record that a member leaves", signal, async () => {
@@ -141,9 +138,17 @@ export function createLedger(datastore: Datastore): Ledger {
         return revision === undefined ? undefined : { ...next, revision };
       }),
     remove: (id, at, signal) =>
-      change(id, "record that a member is removed", signal, (current) =>
-        current.state === "removed" ? undefined : { next: tombstone(current, at), writes: freed(current) },
-      ),
+      untilSwapped("record that a member is removed", signal, async () => {
+        const key = memberKey(id);
+        const seen = await store.read<StoredMember>(key, signal);
+        if (seen === undefined) throw new AppError("not-found", `cannot remove: no member has the id ${id}`);
+        if (seen.value.state === "removed") return memberOf(seen);
+        const next = tombstone(seen.value, at);
+        const hold = await heldFor(seen.value, signal);
+        const writes: readonly Write[] = [{ key, value: next }, ...freed(seen.value), ...hold.writes];
+        const revision = await store.swap([{ key, seen }, ...hold.guards], writes, signal);
+        return revision === undefined ? undefined : { ...next, revision };
+      }),
     beginEpoch: (epoch, recovery, signal) =>
       untilSwapped("begin a new epoch of the cluster", signal, async () => {
         const seen = await store.read<ClusterRecord>(clusterKey, signal);

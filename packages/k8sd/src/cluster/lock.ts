@@ -23,7 +23,15 @@ export async function withClusterLock<T>(
   { name, signal, waitMs }: LockOptions,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  await using lease = await datastore.lease(lifeSeconds, signal);
+  await using stack = new AsyncDisposableStack();
+  const lease = await datastore.lease(lifeSeconds, signal);
+  stack.defer(async () => {
+    try {
+      await lease[Symbol.asyncDispose]();
+    } catch {
+      // The work may have cost the datastore its majority: then the lock ends with its time.
+    }
+  });
   const key = `k8sd/locks/${name}`;
   const tryOnce = async (abort: AbortSignal): Promise<true | undefined> => {
     const { succeeded } = await datastore.txn(

@@ -37,7 +37,7 @@ export function createLeave(deps: LeaveStarterDeps) {
       if (view.datastore.engine === "etcd") {
         const addresses = others.flatMap(({ addresses: [address] }) => (address === undefined ? [] : [address]));
         const signal = withDeadline(new AbortController().signal, lookMs);
-        await checkEtcdBears({ view, member: view, others: addresses, force }, signal);
+        await checkEtcdBears({ view, member: view, others: addresses }, signal);
       }
     }
     const plan = planLeave({ name: view.name, cluster: force ? "tells" : "asks" }, requestId);

@@ -5,7 +5,7 @@ import type { NodeView } from "../../components/component.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import { createEtcdMembers } from "../../datastore/etcd-members.ts";
 import { quorumWithout } from "../../datastore/etcd-members-facts.ts";
-import type { EtcdMembers, MemberReference } from "../../datastore/etcd-members-types.ts";
+import type { EtcdMembers, EtcdQuorum, MemberReference } from "../../datastore/etcd-members-types.ts";
 import { AppError } from "../../lib/app-error.ts";
 import type { StepContext } from "../../operations/plan.ts";
 import { etcdView } from "../join/datastore-view.ts";
@@ -27,17 +27,24 @@ export interface EtcdRemoval {
 const turnMs = 60_000;
 const removeMs = 60_000;
 
-/** Refuses, with the numbers, what would stop the cluster from writing. */
-export async function checkEtcdBears(removal: EtcdRemoval, signal: AbortSignal): Promise<void> {
-  if (removal.force) return;
+type OfOne = Omit<EtcdRemoval, "force">;
+
+/** What is left of etcd without the member, where that is too little to write; undefined: it bears it. */
+export async function etcdTooSmall(removal: OfOne, signal: AbortSignal): Promise<EtcdQuorum | undefined> {
   const { view, member, others } = removal;
   const reachable = others.filter((address) => !member.addresses.includes(address));
   await using members = await connectMembers({ view, others: reachable });
   const seen = await members.list({ signal, timeoutMs: 3_000 });
   const self = seen.members.find(({ peerUrls }) => peerUrls.includes(peerUrlOf(removal)));
-  if (self === undefined || self.isLearner) return;
+  if (self === undefined || self.isLearner) return undefined;
   const after = quorumWithout(seen.members, self.id);
-  if (after.has) return;
+  return after.has ? undefined : after;
+}
+
+/** Refuses, with the numbers, what would stop the cluster from writing. */
+export async function checkEtcdBears(removal: OfOne, signal: AbortSignal): Promise<void> {
+  const after = await etcdTooSmall(removal, signal);
+  if (after === undefined) return;
   const { name } = removal.member;
   throw new AppError(
     "conflict",
@@ -80,7 +87,7 @@ function peerUrlOf({
   member: {
     addresses: [address = ""],
   },
-}: EtcdRemoval): string {
+}: OfOne): string {
   return peerUrl(address, etcdView(view).peerPort);
 }
 

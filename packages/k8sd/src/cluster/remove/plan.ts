@@ -24,25 +24,31 @@ export type RemoveStep =
   | Bare<"delete-node">
   | Bare<"forget-member">;
 
+export interface RemoveFrom {
+  readonly kubernetes: boolean;
+  readonly managedEtcd: boolean;
+  /** Without the member etcd has no majority. */
+  readonly standsStill: boolean;
+}
+
 /**
  * Once the ledger says that the member leaves there is no way back, only on: the step after it can be done by anybody who
- * reads the ledger, and is when the node that ordered it dies.
+ * reads the ledger, and is when the node that ordered it dies. etcd itself refuses to let a member go whose
+ * vote it needs: that one stays in its list until 'k8s recover', or until the others bear it.
  */
-export function planRemove(
-  input: RemoveInput,
-  cluster: { readonly kubernetes: boolean; readonly managedEtcd: boolean },
-  requestId: string,
-): Plan<RemoveStep> {
+export function planRemove(input: RemoveInput, cluster: RemoveFrom, requestId: string): Plan<RemoveStep> {
   const { name, role } = input.member;
   const drains = cluster.kubernetes && !input.force;
+  const leavesEtcd = cluster.managedEtcd && role === "control-plane" && !cluster.standsStill;
+  const last = cluster.standsStill
+    ? "End its membership; etcd loses its majority with it: the cluster stands still until 'k8s recover'"
+    : "End its membership";
   const steps: RemoveStep[] = [
     { kind: "mark-leaving", title: `Record that ${name} leaves`, args: null },
     ...(drains ? [{ kind: "drain", title: "Ask its Pods to go elsewhere", args: null } as const] : []),
-    ...(cluster.managedEtcd && role === "control-plane"
-      ? [{ kind: "leave-datastore", title: "Take it out of etcd", args: null } as const]
-      : []),
+    ...(leavesEtcd ? [{ kind: "leave-datastore", title: "Take it out of etcd", args: null } as const] : []),
     ...(cluster.kubernetes ? [{ kind: "delete-node", title: "Delete its Kubernetes Node", args: null } as const] : []),
-    { kind: "forget-member", title: "End its membership", args: null },
+    { kind: "forget-member", title: last, args: null },
   ];
   return {
     operation: "remove",

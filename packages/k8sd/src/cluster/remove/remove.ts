@@ -7,7 +7,7 @@ import type { BootstrapInput } from "../bootstrap/plan.ts";
 import type { Connections } from "../connections.ts";
 import { createLedger } from "../ledger.ts";
 import type { MemberRecord } from "../ledger-records.ts";
-import { checkEtcdBears } from "./etcd.ts";
+import { checkEtcdBears, etcdTooSmall } from "./etcd.ts";
 import { findMember } from "./find.ts";
 import { planRemove } from "./plan.ts";
 
@@ -42,8 +42,7 @@ export function createRemove(deps: RemoveDeps) {
   async function begin(order: RemoveOrder, requestId: string): Promise<OperationRun | undefined> {
     const self = deps.self();
     const signal = AbortSignal.timeout(lookMs);
-    const ledger = createLedger(await deps.connections().datastore());
-    const members = await ledger.members(signal);
+    const members = await membersOf(order.name, self, signal);
     const member = findMember(members, order.name);
     if (member === undefined) throw unknown(order.name, members);
     if (member.state === "removed") return undefined;
@@ -54,13 +53,8 @@ export function createRemove(deps: RemoveDeps) {
     refuseLast(member, members);
     if (member.id === self.nodeId) return await deps.leave(order, requestId);
     const managedEtcd = self.view.datastore.engine === "etcd";
-    if (managedEtcd && member.role === "control-plane") {
-      const others = members.flatMap(({ role, state, addresses: [address] }) =>
-        role === "control-plane" && state === "active" && address !== undefined ? [address] : [],
-      );
-      const { view } = self;
-      await checkEtcdBears({ view, member, others, force: order.force }, withDeadline(signal, lookMs));
-    }
+    const standsStill =
+      managedEtcd && member.role === "control-plane" && (await costsMajority(member, members, order.force, signal));
     const timeoutMs = Math.min(order.timeoutMs === 0 ? ceilingMs : order.timeoutMs, ceilingMs);
     const { id, name, role, addresses } = member;
     const input = {
@@ -69,7 +63,38 @@ export function createRemove(deps: RemoveDeps) {
       drainMs: Math.max(timeoutMs - afterDrainMs, timeoutMs / 2),
       until: deps.now() + timeoutMs,
     };
-    return deps.runner.start(planRemove(input, { kubernetes: self.kubernetes, managedEtcd }, requestId), { timeoutMs });
+    const plan = planRemove(input, { kubernetes: self.kubernetes, managedEtcd, standsStill }, requestId);
+    return deps.runner.start(plan, { timeoutMs });
+  }
+
+  async function membersOf(who: string, { view }: BootstrapInput, signal: AbortSignal) {
+    try {
+      return await createLedger(await deps.connections().datastore()).members(signal);
+    } catch (error) {
+      if (view.datastore.engine !== "etcd" || !(error instanceof AppError)) throw error;
+      throw new AppError(error.kind, `cannot remove ${who}: the datastore does not answer: ${error.message}`, {
+        remedy:
+          "Start the control planes that are down. When too many are lost for good, run 'k8s recover' on one that is left, and remove the lost ones then; --force is of no use before.",
+        cause: error,
+      });
+    }
+  }
+
+  /** Only by force. */
+  async function costsMajority(
+    member: MemberRecord,
+    members: readonly MemberRecord[],
+    force: boolean,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const others = members.flatMap(({ role, state, addresses: [address] }) =>
+      role === "control-plane" && state === "active" && address !== undefined ? [address] : [],
+    );
+    const removal = { view: deps.self().view, member, others };
+    const deadline = withDeadline(signal, lookMs);
+    if (force) return (await etcdTooSmall(removal, deadline)) !== undefined;
+    await checkEtcdBears(removal, deadline);
+    return false;
   }
 
   const asked = onceAsked<Empty>(deps.runner, {});

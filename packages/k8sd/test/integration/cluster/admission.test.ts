@@ -244,6 +244,20 @@ describe("a join that does not finish", () => {
     expect((await reserve(one, secret, "half", { nodeId: "new" })).member.state).toBe("reserved");
   });
 
+  test("and whose node is taken out gives its token back with its place; again is no error", async () => {
+    const secret = await token();
+    const { member } = await reserve(one, secret, "taken-out");
+    await one.admission.begin(member.id, signal());
+    expect(await usesOf(secret)).toEqual({ used: 0, holds: 1 });
+    await one.ledger.leave(member.id, cluster.now(), signal());
+    await one.ledger.remove(member.id, cluster.now(), signal());
+    await two.ledger.remove(member.id, cluster.now(), signal());
+    expect(await usesOf(secret)).toEqual({ used: 0, holds: 0 });
+    await expect(one.admission.commit(member.id, signal())).rejects.toThrow(/what was held for it is not any more/);
+    const again = await reserve(one, secret, "taken-out");
+    expect(again.member).toMatchObject({ state: "reserved", incarnation: 2 });
+  });
+
   test("a token that expires during the join does not end it", async () => {
     const secret = await token({ ttlMs: 1_000 });
     const { member } = await reserve(one, secret, "in-time");

@@ -56,7 +56,7 @@ describe("the plan of a removal", () => {
   const kinds = (...args: Parameters<typeof planRemove>) => planRemove(...args).steps.map(({ kind }) => kind);
 
   test("takes etcd's member and the Node away before the ledger forgets, and is on from the first step", () => {
-    const cluster = { kubernetes: true, managedEtcd: true };
+    const cluster = { kubernetes: true, managedEtcd: true, standsStill: false };
     expect(kinds(input("control-plane"), cluster, "r")).toEqual([
       "mark-leaving",
       "drain",
@@ -68,13 +68,25 @@ describe("the plan of a removal", () => {
   });
 
   test("leaves out what there is not, and with force does not wait for Pods", () => {
-    expect(kinds(input("worker"), { kubernetes: true, managedEtcd: true }, "r")).not.toContain("leave-datastore");
-    expect(kinds(input("worker", true), { kubernetes: true, managedEtcd: true }, "r")).not.toContain("drain");
-    expect(kinds(input("control-plane"), { kubernetes: false, managedEtcd: false }, "r")).toEqual([
+    expect(kinds(input("worker"), { kubernetes: true, managedEtcd: true, standsStill: false }, "r")).not.toContain(
+      "leave-datastore",
+    );
+    expect(
+      kinds(input("worker", true), { kubernetes: true, managedEtcd: true, standsStill: false }, "r"),
+    ).not.toContain("drain");
+    expect(kinds(input("control-plane"), { kubernetes: false, managedEtcd: false, standsStill: false }, "r")).toEqual([
       "mark-leaving",
       "forget-member",
     ]);
   });
+});
+
+test("what costs etcd its majority says so, and does not wait for etcd, which refuses it", () => {
+  const member = { id: "id", name: "n2", role: "control-plane", addresses: ["10.0.0.2"] } as const;
+  const order = { member, force: true, drainMs: 1, until: 1 };
+  const { steps } = planRemove(order, { kubernetes: true, managedEtcd: true, standsStill: true }, "r");
+  expect(steps.map(({ kind }) => kind)).toEqual(["mark-leaving", "delete-node", "forget-member"]);
+  expect(steps.at(-1)?.title).toMatch(/loses its majority.*stands still until 'k8s recover'/);
 });
 
 test("a leave waits for the cluster where it asks it, and forgets it last", () => {
