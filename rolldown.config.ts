@@ -12,6 +12,21 @@ const program = (input: string, file: string) => ({
   output: { file, format: "esm" as const, sourcemap: true, codeSplitting: false },
 });
 
+/** The daemon reads the mesh, half of its code, when its cluster has a second member: a file beside the first. */
+const daemon = (input: string, dir: string) => ({
+  input: { k8sd: input },
+  platform: "node" as const,
+  resolve,
+  external: ["better-sqlite3"],
+  output: {
+    dir,
+    format: "esm" as const,
+    sourcemap: true,
+    entryFileNames: "[name].js",
+    chunkFileNames: "k8sd-[name].js",
+  },
+});
+
 /**
  * The command line lives for a tenth of a second, most of it the start. As CommonJS it reads of Node's own modules only what
  * it uses; what some commands need alone is in files beside the first, loaded when they run.
@@ -35,7 +50,7 @@ export const commandLine = (input: string, dir: string) => ({
 
 export default defineConfig([
   commandLine("packages/cli/src/main.ts", "packages/cli/dist/k8s"),
-  program("packages/k8sd/src/main.ts", "packages/k8sd/dist/k8sd.js"),
+  daemon("packages/k8sd/src/main.ts", "packages/k8sd/dist/k8sd"),
   program("packages/k8sd/src/datastore/engine/main.ts", "packages/k8sd/dist/k8s-datastore.js"),
   program("packages/k8sd/src/apiserver-proxy/main.ts", "packages/k8sd/dist/k8s-apiserver-proxy.js"),
 ]);

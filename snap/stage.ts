@@ -23,8 +23,9 @@ const thisRepository = resolve(import.meta.dirname, "..");
 const marker = ".staged-by-k8s";
 
 const commandLine = "packages/cli/dist/k8s";
+const daemon = "packages/k8sd/dist/k8sd";
 const bundles = {
-  "k8sd.js": "packages/k8sd/dist/k8sd.js",
+  "k8sd.js": `${daemon}/k8sd.js`,
   "k8s-datastore.js": "packages/k8sd/dist/k8s-datastore.js",
   "k8s-apiserver-proxy.js": "packages/k8sd/dist/k8s-apiserver-proxy.js",
 };
@@ -62,6 +63,7 @@ async function ownFiles(repository: string): Promise<readonly Entry[]> {
   const library = (await filesBelow(join(sqlite, "lib"))).map((path) => join("lib", path));
   const wrappers = await readdir(join(repository, "snap/bin"));
   const commands = await filesBelow(join(repository, commandLine));
+  const parts = (await filesBelow(join(repository, daemon))).filter((path) => path.endsWith(".js"));
   return [
     ...wrappers.map((name) => ({ to: `bin/${name}`, copyOf: join(repository, "snap/bin", name), mode: 0o755 })),
     { to: "bin/node", linkOf: await nodeProgram(repository) },
@@ -72,6 +74,7 @@ async function ownFiles(repository: string): Promise<readonly Entry[]> {
       copyOf: join(repository, from),
       mode: 0o644,
     })),
+    ...parts.map((path) => ({ to: `lib/${path}`, copyOf: join(repository, daemon, path), mode: 0o644 })),
     ...commands.map((path) => ({
       to: `lib/k8s/${path}`,
       copyOf: join(repository, commandLine, path),

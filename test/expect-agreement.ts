@@ -1,6 +1,7 @@
 import { expect } from "vitest";
 import { kubectl } from "./expect-node.ts";
 import type { Host } from "./hosts/types.ts";
+import { peersOf } from "./mesh.ts";
 import { callDaemon } from "./node.ts";
 import { etcdMembers } from "./scenarios/join/nodes.ts";
 
@@ -15,7 +16,7 @@ type View = Readonly<Record<string, string>>;
 
 /**
  * After every scenario: the hosts that are given are the cluster, and everything that knows of members says the same: the
- * ledger on each control plane, etcd's members, Kubernetes' Nodes; and no token is held for anybody.
+ * ledger on each control plane, etcd's members, Kubernetes' Nodes, the mesh on each node; and no token is held for anybody.
  */
 export async function expectAgreement(hosts: readonly Host[], options: AgreementOptions = {}): Promise<void> {
   const { unasked = {}, timeoutMs = 60_000 } = options;
@@ -41,6 +42,14 @@ export async function expectAgreement(hosts: readonly Host[], options: Agreement
       wanted[`Kubernetes on ${name}`] = Object.fromEntries(names.map((each) => [each, "Node"]));
       actual[`Kubernetes on ${name}`] = () => nodesOf(host);
     }
+  }
+  for (const { host, name } of own) {
+    const peers = names.filter((each) => each !== name);
+    wanted[`mesh on ${name}`] = Object.fromEntries(peers.map((each) => [each, each in unasked ? "peer" : "alive"]));
+    actual[`mesh on ${name}`] = async () =>
+      Object.fromEntries(
+        Object.entries(await peersOf(host)).map(([each, state]) => [each, each in unasked ? "peer" : state]),
+      );
   }
   const look = async (): Promise<Record<string, View>> =>
     Object.fromEntries(

@@ -4,6 +4,7 @@ import { document, name, nanoseconds, text, timestamp } from "./bounds.ts";
 import { userFacingClusterConfig } from "./cluster-config.ts";
 import { datastoreStatus } from "./datastore.ts";
 import { featureStatus } from "./feature.ts";
+import { liveness } from "./mesh.ts";
 import { nodeStatus } from "./node.ts";
 
 /** One reason for being ready or not, computed from something observed. */
@@ -39,6 +40,10 @@ export const clusterStatus = z.object({
         role: z.enum(["control-plane", "worker"]),
         state: z.enum(["reserved", "joining", "active", "leaving"]),
         address: z.string(),
+        /** Of its daemon, as the mesh found it; absent where this node has no mesh. */
+        liveness: liveness.optional(),
+        /** When this node last had a message from it. */
+        "last-contact": timestamp.optional(),
       }),
     )
     .optional(),

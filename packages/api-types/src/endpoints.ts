@@ -8,6 +8,7 @@ import * as config from "./cluster-config.ts";
 import { serverStatus } from "./core.ts";
 import * as joinTokens from "./join-tokens.ts";
 import * as members from "./members.ts";
+import { meshStatus } from "./mesh.ts";
 import * as migration from "./migration.ts";
 import { localNodeStatus, nodeStatus } from "./node.ts";
 import * as operation from "./operation.ts";
@@ -198,6 +199,8 @@ export const endpoints = {
     access: "trusted-control-plane",
     response: empty,
   }),
+
+  meshStatus: endpoint("GET", "/1.0/k8sd/mesh", { access: "trusted", response: meshStatus }),
 
   listMembers: endpoint("GET", "/1.0/k8sd/members", { access: "trusted", response: members.listMembersResponse }),
   /** The secret of a join token is in the body. */

@@ -14,6 +14,7 @@ export { type Fitted, fit, nearest, takesNull, type UnknownKey, withoutWrappers 
 export * from "./join-config.ts";
 export * from "./join-tokens.ts";
 export * from "./members.ts";
+export * from "./mesh.ts";
 export * from "./migration.ts";
 export * from "./node.ts";
 export * from "./operation.ts";

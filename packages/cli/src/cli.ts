@@ -9,6 +9,7 @@ import { joinClusterCommand } from "./commands/join-cluster.ts";
 import { kubectlCommand } from "./commands/kubectl.ts";
 import { leaveCommand } from "./commands/leave.ts";
 import { localNodeStatusCommand } from "./commands/local-node-status.ts";
+import { meshCommand } from "./commands/mesh.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { removeNodeCommand } from "./commands/remove-node.ts";
 import { revokeTokenCommand } from "./commands/revoke-token.ts";
@@ -60,6 +61,7 @@ function createProgram(deps: CliDeps): Command {
   program.addCommand(getJoinTokenCommand(deps));
   program.addCommand(tokensCommand(deps));
   program.addCommand(revokeTokenCommand(deps));
+  program.addCommand(meshCommand(deps));
   program.addCommand(recoverCommand(deps));
   program.addCommand(datastoreCommand(deps));
   program.addCommand(setAddressCommand(deps));

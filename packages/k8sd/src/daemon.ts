@@ -12,6 +12,7 @@ import { linkToOthers } from "./cluster/join/link-to-others.ts";
 import type { JoinStep } from "./cluster/join/plan.ts";
 import { createMigrateExecutors } from "./cluster/migrate/executors.ts";
 import type { MigrateStep } from "./cluster/migrate/plan.ts";
+import { meshStatus } from "./cluster/mesh/status.ts";
 import { loadNodeKey } from "./cluster/node-key.ts";
 import { createCopies } from "./cluster/recover/copies.ts";
 import { createRecoverExecutors, createRejoinExecutors } from "./cluster/recover/executors.ts";
@@ -33,6 +34,7 @@ import { systemClock } from "./lib/clock.ts";
 import { sleep } from "./lib/wait.ts";
 import { ensureDirectory } from "./lib/write-file.ts";
 import { createMember } from "./member.ts";
+import { createPeerCache, createReplicaStore, forgetMesh } from "./mesh/node-db-stores.ts";
 import { createAudit } from "./node-db/audit.ts";
 import { createIdentityStore } from "./node-db/identity.ts";
 import { createJournal } from "./node-db/journal.ts";
@@ -44,6 +46,7 @@ import type { DaemonOptions } from "./options.ts";
 import { createAddressFollower } from "./reconcile/address.ts";
 import { createEpochFollower } from "./reconcile/epoch.ts";
 import { runReconciler } from "./reconcile/loop.ts";
+import { createMemberMesh } from "./reconcile/member-mesh.ts";
 import { version } from "./version.ts";
 
 /** An operation that a crash left is settled within this, or it waits for somebody else. */
@@ -74,6 +77,14 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   const audit = createAudit(db, now);
   const nodeKey = await loadNodeKey(paths.nodeKey);
   const roster = createRoster(nodeKey.fingerprint, createRosterStore<KnownMember>(db), now);
+  const mesh = createMemberMesh({
+    nodeKey,
+    roster,
+    store: createReplicaStore(db),
+    peers: createPeerCache(db),
+    log: log.child({ module: "mesh" }),
+    now,
+  });
   const versions = (signal: AbortSignal) =>
     programVersions(host, { k8sd: version, kubernetes: options.kubernetes }, signal);
   const seal = createSealFile(paths.sealKey);
@@ -105,6 +116,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
       versions,
       roster,
       copies,
+      liveness: mesh.liveness,
       log: log.child({ module: "cluster" }),
       now,
       connections: () => member.connections(),
@@ -126,10 +138,12 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
       },
     },
     release: cluster.joinTokens.admission.release,
+    forgetMesh: () => forgetMesh(db),
     now,
   });
   const domain: Domain = {
     ...cluster,
+    mesh: async (signal) => meshStatus(await mesh.state(signal), roster.members()),
     removeNode: removal.remove,
     leave: removal.leave,
     databaseStatus,
@@ -155,6 +169,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
         handler: http.listener("tls"),
         nodeKey,
         roster,
+        mesh,
         peers: copies.peers,
         versions,
         removal,

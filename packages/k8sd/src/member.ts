@@ -13,10 +13,12 @@ import type { Host } from "./host/host.ts";
 import { listenTls, type TlsListener } from "./http/listeners.ts";
 import { AppError } from "./lib/app-error.ts";
 import { createOwnAddress } from "./reconcile/address.ts";
+import { createApiServers } from "./reconcile/api-servers.ts";
 import { createJoinTokensSweep } from "./reconcile/join-tokens.ts";
 import { createLeaving } from "./reconcile/leaving.ts";
 import { type Reconciler, runReconciler } from "./reconcile/loop.ts";
 import { createMasquerade } from "./reconcile/masquerade.ts";
+import type { MemberMesh } from "./reconcile/member-mesh.ts";
 import { createLedgerFollower, createMembersPoll } from "./reconcile/members.ts";
 import { createNodeLabels } from "./reconcile/node-labels.ts";
 import { createOrphansReconciler } from "./reconcile/orphans.ts";
@@ -35,6 +37,7 @@ export interface MemberDeps {
   readonly handler: RequestListener;
   readonly nodeKey: NodeKey;
   readonly roster: Roster;
+  readonly mesh: MemberMesh;
   /** Addresses of other control planes whose etcd holds the same data. */
   readonly peers: () => readonly string[];
   /** Of what runs on this node. */
@@ -70,7 +73,7 @@ export interface Member extends AsyncDisposable {
 }
 
 export function createMember(options: MemberOptions, deps: MemberDeps): Member {
-  const { host, log, roster } = deps;
+  const { host, log, roster, mesh } = deps;
   let listener: TlsListener | undefined;
   let running:
     | { readonly stop: AbortController; readonly ended: Promise<unknown>; readonly connections: Connections }
@@ -117,7 +120,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
   });
 
   const controlPlaneReconcilers = (input: BootstrapInput, connections: Connections): readonly Reconciler[] => [
-    createLedgerFollower(input.config, { roster, datastore: connections.datastore }),
+    createLedgerFollower(input.config, { roster, datastore: connections.datastore, seen: mesh.publish }),
     createJoinTokensSweep({ sweep: deps.sweepJoinTokens }),
     createLeaving(input.nodeId, {
       connections,
@@ -136,7 +139,8 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
   ];
 
   const workerReconcilers = (input: BootstrapInput): readonly Reconciler[] => [
-    createMembersPoll(input, { roster, nodeKey: deps.nodeKey, now: deps.now }),
+    createMembersPoll(input, { roster, mesh, nodeKey: deps.nodeKey, now: deps.now }),
+    ...(input.kubernetes ? [createApiServers(input, { roster, mesh })] : []),
   ];
 
   const networkReconcilers = (input: BootstrapInput): readonly Reconciler[] =>
@@ -164,9 +168,10 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
         ...(input.view.role === "worker" ? workerReconcilers(input) : controlPlaneReconcilers(input, connections)),
         ...(input.kubernetes ? networkReconcilers(input) : []),
       ];
-      const ended = Promise.all(
-        reconcilers.map((reconciler) => runReconciler(reconciler, log.child({ module: "reconcile" }), stop.signal)),
-      );
+      const ended = Promise.all([
+        mesh.run(input, stop.signal),
+        ...reconcilers.map((reconciler) => runReconciler(reconciler, log.child({ module: "reconcile" }), stop.signal)),
+      ]);
       running = { stop, ended, connections };
     },
     connections: () => {

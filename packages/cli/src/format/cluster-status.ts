@@ -25,7 +25,11 @@ function plain(status: ClusterStatus): string {
     // Without a colon: programs match it so.
     ["gateway", featureText(status.gateway)],
   ] as const;
-  return [...rows.map(([label, value]) => `${label.padEnd(25)} ${value}`), ...reasons(status)].join("\n");
+  return [
+    ...rows.map(([label, value]) => `${label.padEnd(25)} ${value}`),
+    ...reasons(status),
+    ...silent(status.nodes ?? []),
+  ].join("\n");
 }
 
 /** Why the cluster is not ready, when the daemon says so. */
@@ -33,6 +37,18 @@ function reasons(status: ClusterStatus): string[] {
   const missing = (status.conditions ?? []).filter((condition) => !condition.ok);
   if (status.ready || missing.length === 0) return [];
   return ["", "not ready because:", ...missing.map(({ name, reason, message }) => `  ${name}: ${message || reason}`)];
+}
+
+/** Who is not there, when anybody is. */
+function silent(nodes: NonNullable<ClusterStatus["nodes"]>): string[] {
+  const away = nodes.filter(({ liveness }) => liveness === "dead");
+  if (away.length === 0) return [];
+  const lines = away.map(({ name, address, "last-contact": at }) => `  ${name} (${address}): ${contactText(at)}`);
+  return ["", "do not answer ('k8s mesh' says why):", ...lines];
+}
+
+function contactText(at: string | undefined): string {
+  return at === undefined ? "no contact since the start" : `last contact ${at.replace(/\.\d+Z$/, "Z")}`;
 }
 
 function memberText(member: NodeStatus): string {
@@ -84,10 +100,14 @@ function yaml(status: ClusterStatus): YamlValue {
     gateway: yamlFeature(status.gateway),
     "metrics-server": yamlFeature(status["metrics-server"]),
     "local-storage": yamlFeature(status["local-storage"]),
-    ...(status.nodes === undefined ? {} : { nodes: status.nodes.map((node) => ({ ...node })) }),
+    ...(status.nodes === undefined ? {} : { nodes: status.nodes.map(yamlNode) }),
     ...(status["heard-at"] === undefined ? {} : { "heard-at": new PlainScalar(status["heard-at"]) }),
     ...(status.conditions === undefined ? {} : { conditions: status.conditions.map(yamlCondition) }),
   };
+}
+
+function yamlNode({ "last-contact": at, ...node }: NonNullable<ClusterStatus["nodes"]>[number]): YamlValue {
+  return { ...node, ...(at === undefined ? {} : { "last-contact": new PlainScalar(at) }) };
 }
 
 function yamlCondition(condition: Condition): YamlValue {

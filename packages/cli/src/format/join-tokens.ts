@@ -1,5 +1,6 @@
 import type { JoinToken } from "@k8sd/api-types";
 import type { Output } from "./output.ts";
+import { table } from "./table.ts";
 import { PlainScalar, type YamlValue } from "./yaml.ts";
 
 const head = ["ID", "ROLE", "NAME", "STATE", "USED", "FROM", "EXPIRES"];
@@ -15,18 +16,6 @@ export function joinTokensOutput(tokens: readonly JoinToken[]): Output {
 function row({ id, role, name, state, uses, used, joining, cidrs, expires }: JoinToken): readonly string[] {
   const use = `${used} of ${uses}${joining === 0 ? "" : `, ${joining} joining`}`;
   return [id, role, name || "any", state, use, cidrs.length === 0 ? "anywhere" : cidrs.join(","), inSeconds(expires)];
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = head.map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
-  return rows
-    .map((cells) =>
-      cells
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("   ")
-        .trimEnd(),
-    )
-    .join("\n");
 }
 
 /** The keys in one order, whatever order they came in. */

@@ -4,7 +4,7 @@ import type { Endpoint } from "./endpoints-file.ts";
 import type { Relay } from "./relay.ts";
 
 export interface Backend {
-  readonly endpoint: Endpoint;
+  endpoint: Endpoint;
   readonly relays: Set<Relay>;
   /** Looks that failed since the last success; 0: it is live as far as is known. */
   failures: number;
@@ -105,7 +105,12 @@ export function createBackends(times: BackendTimes, deps: BackendsDeps) {
 
   function add(endpoint: Endpoint): void {
     const known = backends.get(endpoint.text);
-    if (known?.wanted) return;
+    if (known?.wanted) {
+      const hint = endpoint.away === true && known.endpoint.away !== true;
+      known.endpoint = endpoint;
+      if (hint) suspect(known);
+      return;
+    }
     const backend = known ?? {
       endpoint,
       relays: new Set(),
@@ -116,7 +121,15 @@ export function createBackends(times: BackendTimes, deps: BackendsDeps) {
       wanted: true,
     };
     backend.wanted = true;
+    backend.endpoint = endpoint;
     backends.set(endpoint.text, backend);
+    schedule(backend, 0);
+  }
+
+  /** It said nothing while another one answered, or others say that it does not. */
+  function suspect(backend: Backend): void {
+    if (backend.failures > 0 || backend.looking) return;
+    backend.lastContactAt = 0;
     schedule(backend, 0);
   }
 
@@ -127,12 +140,18 @@ export function createBackends(times: BackendTimes, deps: BackendsDeps) {
       for (const backend of wanted()) if (!texts.has(backend.endpoint.text)) drop(backend);
       endpoints.forEach(add);
     },
-    /** Live ones first, those with fewer connections before others, equals in turn; dead ones last, as a last try. */
+    /**
+     * Live ones first, those with fewer connections before others, equals in turn; then those whose nodes are said to be
+     * away; dead ones last, as a last try.
+     */
     candidates(): readonly Backend[] {
       turn += 1;
       const all = wanted();
       const rotated = all.map((_, index) => all[(index + turn) % all.length] as Backend);
-      const live = rotated.filter(({ failures }) => failures === 0).sort((a, b) => a.relays.size - b.relays.size);
+      const away = ({ endpoint }: Backend): number => (endpoint.away ? 1 : 0);
+      const live = rotated
+        .filter(({ failures }) => failures === 0)
+        .sort((a, b) => away(a) - away(b) || a.relays.size - b.relays.size);
       const dead = rotated.filter(({ failures }) => failures > 0).sort((a, b) => a.failures - b.failures);
       return [...live, ...dead];
     },
@@ -141,12 +160,7 @@ export function createBackends(times: BackendTimes, deps: BackendsDeps) {
     failed(backend: Backend, error: unknown): void {
       if (backend.failures === 0) noteFailure(backend, error);
     },
-    /** It said nothing while another one answered. */
-    suspect(backend: Backend): void {
-      if (backend.failures > 0 || backend.looking) return;
-      backend.lastContactAt = 0;
-      schedule(backend, 0);
-    },
+    suspect,
     all: (): readonly Backend[] => [...backends.values()],
     stop(): void {
       stopped = true;

@@ -9,20 +9,27 @@ export interface Endpoint {
   readonly port: number;
   /** As it stands in the file: `10.0.0.1:6443`, `[fd00::1]:6443`. */
   readonly text: string;
+  /** Its node does not answer the others: the last to be tried. */
+  readonly away?: true;
 }
 
 /** A cluster has a handful of control planes; more than this is a mistake. */
 const mostEndpoints = 64;
 const largestFile = 64 * 1024;
 
-/** Reads `{"endpoints":["ip:port",…]}`; each once, sorted. */
+/** Reads `{"endpoints":["ip:port",…],"away":["ip:port",…]}`; each once, sorted. */
 export function parseEndpoints(text: string): readonly Endpoint[] {
   if (text.length > largestFile) throw unusable("it is too long");
   const endpoints = property(text, "endpoints");
   if (!Array.isArray(endpoints)) throw unusable("it has no list of endpoints");
   if (endpoints.length === 0) throw unusable("empty list of endpoints");
   if (endpoints.length > mostEndpoints) throw unusable(`it names more than ${mostEndpoints} endpoints`);
-  return [...new Set<unknown>(endpoints)].map(parseEndpoint).sort((a, b) => (a.text < b.text ? -1 : 1));
+  const away = property(text, "away");
+  const isAway = (endpoint: Endpoint): boolean => Array.isArray(away) && away.includes(endpoint.text);
+  return [...new Set<unknown>(endpoints)]
+    .map(parseEndpoint)
+    .map((endpoint): Endpoint => (isAway(endpoint) ? { ...endpoint, away: true } : endpoint))
+    .sort((a, b) => (a.text < b.text ? -1 : 1));
 }
 
 function property(text: string, name: string): unknown {
@@ -57,9 +64,17 @@ function unusable(reason: string, cause?: unknown): AppError {
 }
 
 /** Puts the API servers into the file that the proxy follows. A set that the proxy could not use is not written. */
-export async function writeEndpoints(path: string, endpoints: readonly string[]): Promise<"changed" | "unchanged"> {
-  const wanted = parseEndpoints(JSON.stringify({ endpoints })).map(({ text }) => text);
-  const content = `${JSON.stringify({ endpoints: wanted })}\n`;
+export async function writeEndpoints(
+  path: string,
+  endpoints: readonly string[],
+  away: readonly string[] = [],
+): Promise<"changed" | "unchanged"> {
+  const wanted = parseEndpoints(JSON.stringify({ endpoints, away }));
+  const gone = wanted.filter((endpoint) => endpoint.away).map(({ text }) => text);
+  const content = `${JSON.stringify({
+    endpoints: wanted.map(({ text }) => text),
+    ...(gone.length === 0 ? {} : { away: gone }),
+  })}\n`;
   const before = await readFile(path, "utf8").catch((error: unknown) => {
     if (isMissingFile(error)) return undefined;
     throw error;

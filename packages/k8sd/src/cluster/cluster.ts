@@ -13,6 +13,7 @@ import type { Host } from "../host/host.ts";
 import { parseKubeconfig, renderKubeconfig } from "../kube/kubeconfig.ts";
 import { nodes } from "../kube/resources.ts";
 import { AppError, isMissingFile } from "../lib/app-error.ts";
+import type { Liveness } from "../mesh/member-table.ts";
 import type { Audit } from "../node-db/audit.ts";
 import type { IdentityStore, NodeIdentity } from "../node-db/identity.ts";
 import type { Journal } from "../node-db/journal.ts";
@@ -58,6 +59,8 @@ export interface ClusterDeps {
   readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   readonly roster: Pick<Roster, "members" | "replace" | "heardAt">;
   readonly copies: Copies;
+  /** What this node believes of the others; undefined where it is alone. */
+  readonly liveness: () => ReadonlyMap<string, Liveness> | undefined;
   readonly log: Logger;
   readonly now: () => number;
 }

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { RosterStore } from "../node-db/roster-store.ts";
 import type { Ledger } from "./ledger.ts";
 import type { MemberRecord } from "./ledger-records.ts";
+import type { LedgerView } from "./mesh/records.ts";
 
 export type KnownMember = Pick<
   MemberRecord,
@@ -14,10 +15,20 @@ export interface Roster {
   /** Keys of those who are in, or on their way out. */
   keys(): ReadonlySet<string>;
   replace(members: readonly KnownMember[]): void;
-  /** When `replace` was called last, in milliseconds since the Unix epoch; undefined since the start. */
+  /** What is known was confirmed, without a change. */
+  heard(at: number): void;
+  /** When it was last told or confirmed, in milliseconds since the Unix epoch; undefined since the start. */
   heardAt(): number | undefined;
+  /** @returns ends it */
+  onChange(listener: () => void): () => void;
   /** Keeps it as the ledger is, until the signal or an error. */
-  follow(ledger: Pick<Ledger, "changes">, podCidrs: PodCidrs, signal: AbortSignal): Promise<void>;
+  follow(ledger: Pick<Ledger, "changes">, options: FollowOptions, signal: AbortSignal): Promise<void>;
+}
+
+export interface FollowOptions {
+  readonly podCidrs: PodCidrs;
+  /** Every state of the ledger, after it was taken. */
+  readonly seen: (view: LedgerView) => void;
 }
 
 type PodCidrs = (member: MemberRecord) => readonly string[];
@@ -26,11 +37,14 @@ export function createRoster(ownKey: string, store: RosterStore<KnownMember>, no
   let heardAt: number | undefined;
   let members: readonly KnownMember[] = [];
   let keys: ReadonlySet<string> = new Set([ownKey]);
+  const listeners = new Set<() => void>();
 
   function replace(next: readonly KnownMember[]): void {
     heardAt = now();
-    if (!isDeepStrictEqual(next, members)) store.write(next);
+    if (isDeepStrictEqual(next, members)) return;
+    store.write(next);
     take(next);
+    for (const listener of listeners) listener();
   }
 
   function take(next: readonly KnownMember[]): void {
@@ -45,17 +59,28 @@ export function createRoster(ownKey: string, store: RosterStore<KnownMember>, no
     members: () => members,
     keys: () => keys,
     replace,
+    heard: (at) => {
+      heardAt = Math.max(at, heardAt ?? 0);
+    },
     heardAt: () => heardAt,
-    follow: async (ledger, podCidrs, signal) => {
-      const known = new Map<string, KnownMember>();
+    onChange: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    follow: async (ledger, { podCidrs, seen }, signal) => {
+      const known = new Map<string, MemberRecord>();
+      let epoch = 1;
       for await (const change of ledger.changes({ from: 0, signal })) {
         if (change.kind === "snapshot") known.clear();
         for (const member of change.members) {
           if (member.state === "removed") known.delete(member.id);
-          else known.set(member.id, { ...member, podCidrs: podCidrs(member) });
+          else known.set(member.id, member);
         }
         for (const id of change.forgotten) known.delete(id);
-        replace([...known.values()]);
+        epoch = change.cluster?.epoch ?? epoch;
+        const present = [...known.values()];
+        replace(present.map((member) => ({ ...member, podCidrs: podCidrs(member) })));
+        seen({ epoch, revision: change.revision, members: present });
       }
     },
   };

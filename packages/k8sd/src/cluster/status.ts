@@ -1,5 +1,6 @@
 import type { ClusterStatus, LocalNodeStatus, NodeStatus } from "@k8sd/api-types";
 import type { ServiceManager } from "../host/services.ts";
+import type { Liveness } from "../mesh/member-table.ts";
 import type { NodeIdentity } from "../node-db/identity.ts";
 import type { BootstrapInput } from "./bootstrap/plan.ts";
 import { observeConditions } from "./conditions.ts";
@@ -9,6 +10,7 @@ import { featureStatuses } from "./features.ts";
 import type { Roster } from "./roster.ts";
 
 type Member = NodeIdentity<BootstrapInput>;
+type NodeOfCluster = NonNullable<ClusterStatus["nodes"]>[number];
 
 export interface StatusDeps {
   readonly host: { readonly services: Pick<ServiceManager, "statuses"> };
@@ -16,11 +18,12 @@ export interface StatusDeps {
   readonly member: () => Member;
   readonly connections: () => Connections;
   readonly roster: Pick<Roster, "members" | "heardAt">;
+  readonly liveness: () => ReadonlyMap<string, Liveness> | undefined;
   readonly now: () => number;
 }
 
 /** What the node says of itself and of its cluster. */
-export function createStatus({ host, member, connections, roster, now }: StatusDeps) {
+export function createStatus({ host, member, connections, roster, liveness, now }: StatusDeps) {
   /** The control planes, as far as they are known; before the first look that is this node alone. */
   function memberStatuses(self: Member): NodeStatus[] {
     const own = memberStatus(self);
@@ -39,10 +42,11 @@ export function createStatus({ host, member, connections, roster, now }: StatusD
     return all.sort((a, b) => ((a.name ?? "") < (b.name ?? "") ? -1 : 1));
   }
 
-  function nodeStatuses(): NonNullable<ClusterStatus["nodes"]> {
-    const known = roster.members().flatMap(({ name, role, state, k8sdAddress, addresses: [address = ""] }) => {
+  function nodeStatuses(): NodeOfCluster[] {
+    const seen = liveness();
+    const known = roster.members().flatMap(({ id, name, role, state, k8sdAddress, addresses: [address = ""] }) => {
       if (state === "removed") return [];
-      return [{ name, role, state, address: role === "worker" ? address : k8sdAddress }];
+      return [{ name, role, state, address: role === "worker" ? address : k8sdAddress, ...lifeOf(seen?.get(id)) }];
     });
     return known.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
@@ -97,6 +101,13 @@ function memberStatus(self: Member): NodeStatus {
     "cluster-role": view.role,
     ...(view.role === "worker" ? {} : voter(engineOf(self))),
   };
+}
+
+function lifeOf(seen: Liveness | undefined): Pick<NodeOfCluster, "liveness" | "last-contact"> {
+  if (seen === undefined) return {};
+  const { state, lastContact } = seen;
+  const at = lastContact === undefined ? {} : { "last-contact": new Date(lastContact).toISOString() };
+  return { liveness: state, ...at };
 }
 
 /** A worker has no part in the datastore; which one it is the cluster's configuration says. */

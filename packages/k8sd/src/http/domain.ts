@@ -12,6 +12,7 @@ import type {
   ListMembersResponse,
   LocalNodeStatus,
   MembersMovedRequest,
+  MeshStatus,
   MigrateResponse,
   MoveMemberRequest,
   MoveMemberResponse,
@@ -139,6 +140,8 @@ export interface Domain {
 
   clusterStatus(signal: AbortSignal): Promise<ClusterStatus>;
   localNode(signal: AbortSignal): Promise<LocalNodeStatus>;
+  /** Tries once more what cannot be reached, to say why. */
+  mesh(signal: AbortSignal): Promise<MeshStatus>;
   /** The configuration is not validated yet. Throws (or rejects with) AppError; kind "already-initialised" is answered specially. */
   bootstrap(order: BootstrapOrder, options: { readonly requestId: string }): OperationRun<NodeStatus>;
   /** Kind "already-initialised": the node belongs to a cluster. */

@@ -9,6 +9,7 @@ import { core } from "./handlers/core.ts";
 import { datastore } from "./handlers/datastore.ts";
 import { joinTokens } from "./handlers/join-tokens.ts";
 import { members } from "./handlers/members.ts";
+import { mesh } from "./handlers/mesh.ts";
 import { node } from "./handlers/node.ts";
 import { operations } from "./handlers/operations.ts";
 import { recovery } from "./handlers/recovery.ts";
@@ -23,6 +24,7 @@ export const routes: readonly Endpoint[] = [
   ...capi,
   ...joinTokens,
   ...members,
+  ...mesh,
   ...address,
   ...recovery,
   ...datastore,

@@ -34,14 +34,19 @@ export function createAddressBook(cache: PeerCache, changed: () => void): Addres
   const ledger = new Map<NodeId, readonly string[]>();
   const told = new Map<NodeId, NodeAddresses>();
   const former = new Map<NodeId, readonly string[]>();
+  /** Nodes of which the ledger was heard later than what they said themselves. */
+  const outdated = new Set<NodeId>();
   for (const { id, addresses, incarnation } of cache.load()) {
     former.set(id, addresses);
     told.set(id, { id, addresses, incarnation });
+    outdated.add(id);
   }
 
   const of = (id: NodeId): readonly string[] => {
-    const known = [...(told.get(id)?.addresses ?? []), ...(ledger.get(id) ?? []), ...(former.get(id) ?? [])];
-    return [...new Set(known)].slice(0, limits.addressesPerNode);
+    const own = told.get(id)?.addresses ?? [];
+    const recorded = ledger.get(id) ?? [];
+    const best = outdated.has(id) ? [...recorded, ...own] : [...own, ...recorded];
+    return [...new Set([...best, ...(former.get(id) ?? [])])].slice(0, limits.addressesPerNode);
   };
   const save = (): void => {
     cache.save(
@@ -58,6 +63,11 @@ export function createAddressBook(cache: PeerCache, changed: () => void): Addres
       const known = new Set(nodes.map(({ id }) => id));
       for (const id of told.keys()) if (!known.has(id)) told.delete(id);
       for (const id of former.keys()) if (!known.has(id)) former.delete(id);
+      for (const id of outdated) if (!known.has(id)) outdated.delete(id);
+      for (const { id, addresses } of nodes) {
+        const before = ledger.get(id);
+        if (before !== undefined && !sameList(before, addresses)) outdated.add(id);
+      }
       ledger.clear();
       for (const { id, addresses } of nodes) ledger.set(id, addresses);
       changed();
@@ -69,6 +79,7 @@ export function createAddressBook(cache: PeerCache, changed: () => void): Addres
       const before = of(entry.id);
       const news = !sameList(entry.addresses, known?.addresses ?? ledger.get(entry.id) ?? []);
       told.set(entry.id, entry);
+      outdated.delete(entry.id);
       // Old addresses stay behind the new ones: a false hint may delay, never cut off.
       former.set(entry.id, before);
       if (news) changed();

@@ -32,6 +32,7 @@ export interface CoreDeps {
   readonly peers: PeerCache;
   broadcast(message: Uint8Array): void;
   onLiveness(change: LivenessChange): void;
+  onProbed?(id: NodeId, answered: boolean): void;
   onLedger(head: Head): void;
 }
 
@@ -69,6 +70,7 @@ export function createCore(options: CoreOptions, deps: CoreDeps): Core {
       head: () => replica.head,
       onHead: (from, head) => replica.onHead(from, head),
       onChange: deps.onLiveness,
+      ...(deps.onProbed === undefined ? {} : { onProbed: deps.onProbed }),
       onReturn: (id) => tellAddresses([id], [ownAddresses(), ...book.deviations()]),
     },
   );

@@ -42,12 +42,14 @@ export function createDetector(
     tellNack: (to, seq) => send(to, 0, (from) => ({ type: "nack", ...from, seq })),
     tellRelayed: (to, seq) => send(to, 0, (from) => ({ type: "relayed", ...from, seq })),
     answered: (id, rttMs) => {
+      deps.onProbed?.(id, rttMs !== undefined);
       const entry = table.get(id);
       if (entry === undefined || rttMs === undefined) return;
       // One part in eight, as TCP smooths its round-trip time.
       entry.rttMs = entry.rttMs === undefined ? rttMs : entry.rttMs + (rttMs - entry.rttMs) / 8;
     },
     silent: (id) => {
+      deps.onProbed?.(id, false);
       const entry = table.get(id);
       if (entry !== undefined && farewell === undefined)
         apply({ id, state: "suspect", incarnation: entry.incarnation, by: self });

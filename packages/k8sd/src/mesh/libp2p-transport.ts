@@ -229,6 +229,13 @@ export async function createLibp2pTransport(options: Libp2pOptions, deps: Libp2p
       }
       return peer.problem;
     },
+    reset: (id) => {
+      const peer = peerOf(id);
+      peer.stream = undefined;
+      peer.retryAt = 0;
+      for (const connection of node.getConnections(peerIdFromString(id)))
+        connection.abort(new Error("it does not answer"));
+    },
     recheck: async () => {
       for (const id of peers.keys()) if (!deps.admitted(id)) peers.delete(id);
       const strangers = node.getConnections().filter(({ remotePeer }) => denied(remotePeer));

@@ -16,6 +16,8 @@ export interface DetectorDeps {
   head(): Head;
   onHead(from: NodeId, head: Head): void;
   onChange(change: LivenessChange): void;
+  /** Whether a probe that this node sent itself was answered directly; false also when it was, but only to others. */
+  onProbed?(id: NodeId, answered: boolean): void;
   /** A node speaks to us itself for the first time, or for the first time since it was away. */
   onReturn(id: NodeId): void;
 }

@@ -16,6 +16,7 @@ import { type LedgerRevision, type ReplicaOptions, type ReplicaStore, replicaDef
 import { createSystemClock, systemRandom } from "./system.ts";
 import type { Transport } from "./transport.ts";
 import type { Head, MeshClock, NodeId, Random } from "./types.ts";
+import { createWays } from "./ways.ts";
 
 /** A node of the ledger, as far as the mesh needs it. */
 export interface MeshMember {
@@ -71,7 +72,12 @@ export interface Mesh {
   changes(signal: AbortSignal): AsyncIterable<LivenessChange>;
   /** Control planes only. @returns false when a copy at least as new was there already */
   publish(revision: LedgerRevision): boolean;
-  readonly replica: { readonly head: Head; readonly entries: ReadonlyMap<string, LedgerEntry> };
+  readonly replica: {
+    readonly head: Head;
+    readonly entries: ReadonlyMap<string, LedgerEntry>;
+    /** Messages that were refused since the start: also those of a control plane that is not in the members yet. */
+    readonly refused: number;
+  };
   /** Each new head of the replica. */
   replicaChanges(signal: AbortSignal): AsyncIterable<Head>;
   /** Says good-bye, so that the others do not take the silence for a failure; at most two seconds. */
@@ -90,6 +96,7 @@ export function createMesh(options: MeshOptions, deps: MeshDeps): Mesh {
   const clock = deps.clock ?? createSystemClock();
   const liveness = createFeed<LivenessChange>(feedLimit);
   const heads = createFeed<Head>(feedLimit);
+  const ways = createWays(clock);
   const members = new Map<NodeId, MeshMember>();
   const idOfPeer = new Map<string, NodeId>();
   const authorKeys = new Map<NodeId, KeyObject>();
@@ -145,6 +152,10 @@ export function createMesh(options: MeshOptions, deps: MeshDeps): Mesh {
         },
         broadcast: (message) => transport?.broadcast(message),
         onLiveness: (change) => liveness.push(change),
+        onProbed: (id, answered) => {
+          const peerId = members.get(id)?.peerId;
+          if (peerId !== undefined && ways.isBroken(id, answered)) transport?.reset(peerId);
+        },
         onLedger: (head) => heads.push(head),
       },
     );

@@ -11,6 +11,8 @@ export interface Transport {
   problem(peerId: string): Problem | undefined;
   /** Tries now, and knows afterwards what the problem is. */
   diagnose(peerId: string, signal: AbortSignal): Promise<Problem | undefined>;
+  /** What is sent to the peer does not get there: its connections are cut, and the next message opens a new one. */
+  reset(peerId: string): void;
   /** Closes connections to whom is not admitted any more. */
   recheck(): Promise<void>;
   readonly port: number;

@@ -1,45 +1,60 @@
 import type { Member } from "@k8sd/api-types";
-import { writeEndpoints } from "../apiserver-proxy/endpoints-file.ts";
 import type { BootstrapInput } from "../cluster/bootstrap/plan.ts";
 import type { ClusterConfig } from "../cluster/config/types.ts";
 import { type ClusterLink, linkOf } from "../cluster/join/link.ts";
 import { podCidrsOf } from "../cluster/join/members.ts";
 import { createLedger } from "../cluster/ledger.ts";
+import type { MemberRecord } from "../cluster/ledger-records.ts";
+import type { LedgerView } from "../cluster/mesh/records.ts";
 import type { NodeKey } from "../cluster/node-key.ts";
 import type { KnownMember, Roster } from "../cluster/roster.ts";
-import { apiserverProxyEndpoints } from "../components/k8s-apiserver-proxy.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import type { Reconciler } from "./loop.ts";
+import type { MemberMesh } from "./member-mesh.ts";
 
 /** The watch ended: its datastore is away for a moment. */
 const againMs = 500;
 /** What a worker learns this way is who routes where; pods are slower to start than this. */
 const pollMs = 5_000;
+/** While the mesh tells it, in case what it tells is not all. */
+const slowPollMs = 60_000;
 
 /** On control planes: the roster is what the ledger says, as soon as it says it. */
 export function createLedgerFollower(
   config: ClusterConfig,
-  deps: { readonly roster: Pick<Roster, "follow">; readonly datastore: () => Promise<Datastore> },
+  deps: {
+    readonly roster: Pick<Roster, "follow">;
+    readonly datastore: () => Promise<Datastore>;
+    readonly seen: (view: LedgerView) => void;
+  },
 ): Reconciler {
   return {
     name: "ledger",
     reconcile: async (signal) => {
       const ledger = createLedger(await deps.datastore());
-      await deps.roster.follow(ledger, (member) => podCidrsOf(config, member), signal);
+      const podCidrs = (member: MemberRecord) => podCidrsOf(config, member);
+      await deps.roster.follow(ledger, { podCidrs, seen: deps.seen }, signal);
       return againMs;
     },
   };
 }
 
-/** On workers: asks whichever control plane answers, and keeps the way to the API servers as it says. */
+/** On workers: asks whichever control plane answers, where the mesh does not tell. */
 export function createMembersPoll(
   input: BootstrapInput,
-  deps: { readonly roster: Pick<Roster, "members" | "replace">; readonly nodeKey: NodeKey; readonly now: () => number },
+  deps: {
+    readonly roster: Pick<Roster, "members" | "replace">;
+    readonly mesh: Pick<MemberMesh, "isCurrent">;
+    readonly nodeKey: NodeKey;
+    readonly now: () => number;
+  },
 ): Reconciler {
   let known: readonly string[] = input.via?.addresses ?? [];
+  let askedAt = Number.NEGATIVE_INFINITY;
   return {
     name: "members",
     reconcile: async (signal) => {
+      if (deps.mesh.isCurrent() && performance.now() - askedAt < slowPollMs) return pollMs;
       // What was told about who has moved comes first.
       const told = deps.roster
         .members()
@@ -50,10 +65,8 @@ export function createMembersPoll(
       deps.roster.replace(answer.members.filter(isKnown).map(toKnown));
       const controlPlanes = answer.members.filter(({ role, state }) => role === "control-plane" && state === "active");
       known = [...new Set([...controlPlanes.map((member) => member["k8sd-address"]), ...known])].slice(0, 64);
-      if (input.kubernetes && answer["api-servers"].length > 0) {
-        await writeEndpoints(apiserverProxyEndpoints(input.view.paths), answer["api-servers"]);
-      }
       await completeOwn(input, answer.members, { link, meshPeer: deps.nodeKey.meshPeer }, signal);
+      askedAt = performance.now();
       return pollMs;
     },
   };

@@ -249,14 +249,19 @@ function listed(config: ClusterConfig | undefined, members: readonly MemberRecor
         ...(member.meshPeer === undefined ? {} : { "mesh-peer": member.meshPeer }),
       }),
     ),
-    "api-servers": present
-      .filter(({ role, state }) => role === "control-plane" && state === "active")
-      .flatMap(({ addresses: [address] }) =>
-        address === undefined
-          ? []
-          : [hostPort(address, (config as ResolvedClusterConfig | undefined)?.apiserver.port ?? 6443)],
-      ),
+    "api-servers": [...apiServersOf(config, present)],
   };
+}
+
+/** Where the API servers of the cluster listen. */
+export function apiServersOf(
+  config: ClusterConfig | undefined,
+  members: readonly Pick<MemberRecord, "role" | "state" | "addresses">[],
+): readonly string[] {
+  const port = (config as ResolvedClusterConfig | undefined)?.apiserver.port ?? 6443;
+  return members
+    .filter(({ role, state }) => role === "control-plane" && state === "active")
+    .flatMap(({ addresses: [address] }) => (address === undefined ? [] : [hostPort(address, port)]));
 }
 
 export function podCidrsOf(

@@ -19,6 +19,7 @@ export interface LeaveDeps {
   readonly identity: IdentityStore<BootstrapInput>;
   readonly roster: Pick<Roster, "replace">;
   readonly runner: Pick<Runner, "takeBack">;
+  readonly forgetMesh: () => void;
   /** Other control planes. */
   readonly link: () => Promise<ClusterLink>;
   /** Records in the ledger that this node leaves. */
@@ -101,6 +102,7 @@ export function createLeaveExecutors(deps: LeaveDeps): Executors<LeaveStep> {
         // What was sealed for the old cluster opens nothing in the next one.
         await rm(host.paths.sealKey, { force: true });
         deps.roster.replace([]);
+        deps.forgetMesh();
         context.commit(() => identity.clear());
       },
     },

@@ -30,6 +30,8 @@ export interface RemovalDeps {
   readonly connections: () => Connections;
   readonly member: { stop(): Promise<void> };
   readonly release: (nodeId: string, signal: AbortSignal) => Promise<void>;
+  /** What this node holds of the mesh of its cluster. */
+  readonly forgetMesh: () => void;
   readonly now: () => number;
 }
 

@@ -19,14 +19,15 @@ beforeEach(async () => {
   repository = join(base, "repository");
   components = join(base, "components");
   out = join(base, "out");
-  await mkdir(join(repository, "packages/k8sd/dist"), { recursive: true });
+  await mkdir(join(repository, "packages/k8sd/dist/k8sd"), { recursive: true });
   await mkdir(join(repository, "packages/cli/dist/k8s"), { recursive: true });
   await cp(join(real, "snap"), join(repository, "snap"), { recursive: true });
   await symlink(join(real, "node_modules"), join(repository, "node_modules"));
   await symlink(join(real, "packages/k8sd/node_modules"), join(repository, "packages/k8sd/node_modules"));
   for (const file of [
     "cli/dist/k8s/k8s.cjs",
-    "k8sd/dist/k8sd.js",
+    "k8sd/dist/k8sd/k8sd.js",
+    "k8sd/dist/k8sd/k8sd-part.js",
     "k8sd/dist/k8s-datastore.js",
     "k8sd/dist/k8s-apiserver-proxy.js",
   ]) {
@@ -91,7 +92,8 @@ describe("the staged tree", () => {
     await stageSnap({ out, repository });
     const env = { PATH: "/usr/bin:/bin", ...variables(out) };
     const { stdout } = await execa(join(out, "bin/k8sd"), { extendEnv: false, env });
-    expect(JSON.parse(stdout)).toMatchObject({ name: "k8sd/dist/k8sd.js", snap: out, common });
+    expect(JSON.parse(stdout)).toMatchObject({ name: "k8sd/dist/k8sd/k8sd.js", snap: out, common });
+    expect(await readFile(join(out, "lib/k8sd-part.js"), "utf8")).toContain("k8sd-part.js");
   });
 
   test("is left alone by a second run, and follows what changed", async () => {
@@ -137,7 +139,7 @@ describe("the staged tree", () => {
   });
 
   test("says what is missing and how to get it", async () => {
-    await rm(join(repository, "packages/k8sd/dist/k8sd.js"));
+    await rm(join(repository, "packages/k8sd/dist/k8sd/k8sd.js"));
     await expect(stageSnap({ out, repository })).rejects.toThrow(/k8sd\.js is missing; build first/);
   });
 });

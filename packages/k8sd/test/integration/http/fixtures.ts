@@ -58,6 +58,7 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
     headerTokenHash: async (header) => sha256(`${header}-secret`),
     clusterStatus: async () => clusterStatus,
     localNode: async () => ({ status: { name: "n1", "cluster-role": "control-plane" }, taints: [""] }),
+    mesh: async () => ({ running: false, replica: { epoch: 0, revision: 0 }, peers: [] }),
     bootstrap: () => run([], { name: "n1", address: "10.0.0.1:6400" }),
     kubeconfig: async (server) => `server: ${server}`,
     clusterConfig: async () => ({ status: {}, datastore: { type: "sqlite" } }),

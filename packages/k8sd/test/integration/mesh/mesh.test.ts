@@ -1,4 +1,4 @@
-import { createServer } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { describe, expect, test, vi } from "vitest";
 import { introduce, startCluster, startNode, stateOf, type TestNode } from "./cluster.ts";
 
@@ -120,6 +120,22 @@ describe("a mesh of real nodes", () => {
     await vi.waitFor(() => expect(contact()).toBeDefined(), within(15));
   });
 
+  test("a connection that swallows everything is made anew", async () => {
+    await using nodes = await startCluster(2);
+    const [first, second] = nodes as unknown as [TestNode, TestNode];
+    await using way = await swallowingWay(second.mesh.port);
+    // Only the first one can dial, and only over the way that will swallow.
+    first.mesh.setMembers([first.member, { ...second.member, addresses: [`127.0.0.1:${way.port}`] }]);
+    second.mesh.setMembers([{ ...first.member, addresses: [] }, second.member]);
+    await allAlive(nodes);
+    const swallowedAt = Date.now();
+    way.swallow();
+    await vi.waitFor(() => expect(stateOf(first, second)).toBe("dead"), within(15));
+    const contact = () => second.mesh.view().get(first.id)?.lastContact ?? 0;
+    await vi.waitFor(() => expect(contact()).toBeGreaterThan(swallowedAt + 1_000), within(15));
+    await allAlive(nodes);
+  });
+
   test("the report says why a peer cannot be reached [J59]", async () => {
     await using nodes = await startCluster(1);
     const [node] = nodes as unknown as [TestNode];
@@ -155,6 +171,37 @@ async function listener(): Promise<AsyncDisposable & { readonly port: number }> 
   return {
     port: typeof address === "object" && address !== null ? address.port : 0,
     [Symbol.asyncDispose]: async () => {
+      await new Promise<unknown>((resolve) => {
+        server.close(resolve);
+      });
+    },
+  };
+}
+
+/** Leads to a port of the loopback; what is open when it swallows stays open, and nothing comes out of it any more. */
+async function swallowingWay(to: number): Promise<AsyncDisposable & { readonly port: number; swallow(): void }> {
+  const pairs = new Set<readonly [Socket, Socket]>();
+  const server = createServer((from) => {
+    const onward = connect(to, "127.0.0.1");
+    pairs.add([from, onward]);
+    for (const socket of [from, onward]) socket.on("error", () => socket.destroy());
+    from.pipe(onward).pipe(from);
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  const swallowed: (readonly [Socket, Socket])[] = [];
+  return {
+    port: (server.address() as AddressInfo).port,
+    swallow: () => {
+      for (const pair of pairs) {
+        swallowed.push(pair);
+        for (const socket of pair) socket.unpipe().on("data", () => {});
+      }
+      pairs.clear();
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const pair of [...pairs, ...swallowed]) for (const socket of pair) socket.destroy();
       await new Promise<unknown>((resolve) => {
         server.close(resolve);
       });

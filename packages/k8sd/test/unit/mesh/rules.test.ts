@@ -111,6 +111,9 @@ test("new addresses go before old ones, survive a restart, and are forgotten wit
   expect(book.of("a")).toEqual(["new:1", "old:1"]);
   const again = createAddressBook(cache, () => {});
   expect(again.of("a")).toEqual(["new:1", "old:1"]);
+  // What the ledger says now is newer than what the node said before the restart.
+  again.setLedger([{ id: "a", addresses: ["moved:1"] }]);
+  expect(again.of("a")).toEqual(["moved:1", "new:1", "old:1"]);
   again.setLedger([]);
   expect(again.of("a")).toEqual([]);
 });

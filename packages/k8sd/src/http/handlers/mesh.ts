@@ -1,0 +1,3 @@
+import { answers } from "../endpoint.ts";
+
+export const mesh = [answers("meshStatus", ({ domain, signal }) => domain.mesh(signal))];

@@ -1,0 +1,201 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Logger } from "pino";
+import type { BootstrapInput } from "../cluster/bootstrap/plan.ts";
+import { meshAddresses, meshMembers, meshPort } from "../cluster/mesh/peers.ts";
+import { fromRecords, type LedgerView, toRevision } from "../cluster/mesh/records.ts";
+import type { MeshState } from "../cluster/mesh/status.ts";
+import type { NodeKey } from "../cluster/node-key.ts";
+import type { Roster } from "../cluster/roster.ts";
+import { errorText } from "../lib/app-error.ts";
+import type { PeerCache } from "../mesh/address-book.ts";
+import type { Liveness } from "../mesh/member-table.ts";
+import type { Mesh, MeshMember } from "../mesh/mesh.ts";
+import type { ReplicaStore } from "../mesh/replica.ts";
+import { type Reconciler, runReconciler } from "./loop.ts";
+
+export interface MemberMeshDeps {
+  readonly nodeKey: Pick<NodeKey, "privateKey">;
+  readonly roster: Pick<Roster, "members" | "replace" | "heard" | "onChange">;
+  readonly store: ReplicaStore;
+  readonly peers: PeerCache;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+/**
+ * The mesh of this node for as long as it is a member. A cluster of one has none: libp2p is read, a third of the daemon's
+ * memory, when there is a second member.
+ */
+export interface MemberMesh {
+  /** Until the signal; then says good-bye. */
+  run(input: BootstrapInput, signal: AbortSignal): Promise<void>;
+  /** On control planes: what the ledger says now. Spread when there is a mesh. */
+  publish(view: LedgerView): void;
+  /** What this node believes of the others; undefined without a mesh. */
+  liveness(): ReadonlyMap<string, Liveness> | undefined;
+  /** True while this node's copy of the ledger is as new as that of a live control plane. */
+  isCurrent(): boolean;
+  state(signal: AbortSignal): Promise<MeshState>;
+}
+
+interface Running {
+  readonly mesh: Mesh;
+  readonly stop: AbortController;
+  readonly readers: Promise<unknown>;
+  members: readonly MeshMember[];
+}
+
+/** Live peers are heard of every second in a small cluster, and by gossip in a large one. */
+const silentMs = 15_000;
+
+export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
+  const { roster, log } = deps;
+  let running: Running | undefined;
+  let latest: LedgerView | undefined;
+  let off = "this node is not a member";
+  let refusedBefore = 0;
+
+  function spread(): void {
+    if (running === undefined || latest === undefined) return;
+    try {
+      running.mesh.publish(toRevision(latest));
+    } catch (error) {
+      log.warn({ error: errorText(error) }, "Cannot spread the ledger");
+    }
+  }
+
+  async function open(input: BootstrapInput, members: readonly MeshMember[]): Promise<void> {
+    const { nodeId, clusterId, view } = input;
+    const { createMesh } = await import("../mesh/mesh.ts");
+    const mesh = createMesh(
+      {
+        self: nodeId,
+        clusterId,
+        hosts: view.addresses,
+        port: meshPort(view.k8sdAddress),
+        addresses: meshAddresses(view),
+      },
+      { nodeKey: deps.nodeKey.privateKey, store: deps.store, peers: deps.peers },
+    );
+    mesh.setMembers(members);
+    try {
+      await mesh.start();
+    } catch (error) {
+      await mesh.stop();
+      throw error;
+    }
+    const stop = new AbortController();
+    const readers = Promise.all([follow(mesh, input, stop.signal), logChanges(mesh, stop.signal)]);
+    running = { mesh, stop, readers, members };
+    refusedBefore = 0;
+    log.info({ peer: mesh.peerId, port: mesh.port, members: members.length }, "The mesh runs");
+    spread();
+  }
+
+  /** On a worker the copy is what it knows of the cluster; a control plane reads the ledger itself. */
+  async function follow(mesh: Mesh, { view, config }: BootstrapInput, signal: AbortSignal): Promise<void> {
+    if (view.role !== "worker") return;
+    for await (const _head of mesh.replicaChanges(signal)) roster.replace(fromRecords(mesh.replica.entries, config));
+  }
+
+  async function logChanges(mesh: Mesh, signal: AbortSignal): Promise<void> {
+    for await (const { id, before, now } of mesh.changes(signal)) {
+      const name = roster.members().find((member) => member.id === id)?.name;
+      if (now === "dead" || before === "dead")
+        log.info({ member: name ?? id, before, now }, "A member's state changed");
+    }
+  }
+
+  async function close(): Promise<void> {
+    const closing = running;
+    running = undefined;
+    if (closing === undefined) return;
+    await closing.mesh.leave();
+    closing.stop.abort();
+    await closing.readers;
+    await closing.mesh.stop();
+  }
+
+  const keep = (input: BootstrapInput): Reconciler => ({
+    name: "mesh",
+    reconcile: async (signal) => {
+      const over = new AbortController();
+      // Asked for before the members are looked at, so that no change is missed.
+      const forget = roster.onChange(() => over.abort());
+      try {
+        await adjust(input);
+        await aborted(AbortSignal.any([signal, over.signal]));
+      } finally {
+        forget();
+      }
+      return 0;
+    },
+  });
+
+  /** There is a mesh when there is somebody to talk to, and it admits whom the cluster does. */
+  async function adjust(input: BootstrapInput): Promise<void> {
+    const members = meshMembers(roster.members());
+    const inside = members.some(({ id }) => id === input.nodeId);
+    if (!inside || members.length === 1) {
+      off = inside ? "this node is the only member" : "the cluster has not told yet who is in it";
+      await close();
+    } else if (running === undefined) {
+      off = "it starts";
+      await open(input, members).catch((error: unknown) => {
+        off = errorText(error);
+        throw error;
+      });
+    } else if (!isDeepStrictEqual(running.members, members)) {
+      running.members = members;
+      running.mesh.setMembers(members);
+    }
+  }
+
+  return {
+    run: async (input, signal) => {
+      try {
+        await runReconciler(keep(input), log, signal);
+      } finally {
+        await close();
+        latest = undefined;
+        off = "this node is not a member";
+      }
+    },
+    publish: (view) => {
+      latest = view;
+      spread();
+    },
+    liveness: () => running?.mesh.view(),
+    isCurrent: () => {
+      if (running === undefined) return false;
+      const { mesh, members } = running;
+      // Somebody authors whom this node does not know yet.
+      const { refused } = mesh.replica;
+      const doubted = refused > refusedBefore;
+      refusedBefore = refused;
+      if (doubted || mesh.replica.head.revision === 0) return false;
+      const view = mesh.view();
+      const authors = members.filter(({ author, id }) => author && view.get(id)?.state === "alive");
+      const contacts = [...view.values()].flatMap(({ state, lastContact = 0 }) =>
+        state === "alive" ? lastContact : [],
+      );
+      const heardAt = Math.max(0, ...contacts);
+      const current = authors.length > 0 && deps.now() - heardAt < silentMs;
+      if (current) roster.heard(heardAt);
+      return current;
+    },
+    state: async (signal) => {
+      if (running === undefined) return { off, head: { epoch: 0, revision: 0 }, peers: [] };
+      const { mesh } = running;
+      const { epoch, revision } = mesh.replica.head;
+      return { off: undefined, head: { epoch, revision }, peers: await mesh.report(signal) };
+    },
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
