@@ -209,6 +209,12 @@ export const endpoints = {
     request: members.reserveRequest,
     response: members.reserveResponse,
   }),
+  /** Likewise. */
+  prepareMember: endpoint("POST", "/1.0/k8sd/members/prepare", {
+    access: "anyone",
+    request: members.prepareRequest,
+    response: members.prepareResponse,
+  }),
   /** For whoever proves a key. */
   memberStanding: endpoint("GET", "/1.0/k8sd/members/self", {
     access: "anyone",

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { bounds, meshPeer, name, pem, text, textList } from "./bounds.ts";
 import { clusterRole } from "./node.ts";
+import { operationEvent } from "./operation.ts";
 import { recoveryRecord } from "./recovery.ts";
 
 /** One node as the others know it. */
@@ -44,6 +45,21 @@ export const reserveRequest = z.strictObject({
     .default({}),
 });
 export type ReserveRequest = z.infer<typeof reserveRequest>;
+
+/** Asked before a place is: what has to be done first for a node like this one is begun, and told until it is done. */
+export const prepareRequest = reserveRequest.extend({
+  /** Of one attempt to join; what failed for it is not begun again. */
+  attempt: z.string().max(128),
+});
+export type PrepareRequest = z.infer<typeof prepareRequest>;
+
+export const prepareResponse = z.object({
+  /** False: ask again in a moment. */
+  ready: z.boolean(),
+  /** What was done so far. */
+  events: z.array(operationEvent),
+});
+export type PrepareResponse = z.infer<typeof prepareResponse>;
 
 export const reserveResponse = z.object({
   id: z.string(),

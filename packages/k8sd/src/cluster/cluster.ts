@@ -112,12 +112,14 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     now: deps.now,
   });
 
+  const migration = createMigration({ ...deps, member, datastore: () => deps.connections().datastore() });
   const members = createMembers({
     paths: host.paths,
     connections: deps.connections,
     tokens: joinTokens,
     seal: deps.seal,
     kube: () => (member().view.kubernetes ? deps.connections().kube() : undefined),
+    migration,
     now: deps.now,
   });
   const join = createJoin({
@@ -126,7 +128,6 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     memberName: () => identity.read()?.view.view.name,
   });
 
-  const migration = createMigration({ ...deps, member, datastore: () => deps.connections().datastore() });
   const recovery = createRecovery({ ...deps, paths: host.paths, member });
 
   function settle(run: OperationRun): { id: string; events: OperationRun["events"]; result: Promise<NodeStatus> } {
@@ -202,7 +203,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
       check: async (...args: Parameters<AuthTokens["check"]>) => (await tokens()).check(...args),
     },
 
-    join,
+    join: join.join,
     members,
     joinTokens,
     address: createSetAddress({ ...deps, member, recovery }),
@@ -220,7 +221,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
         const operation = journal.byId(id);
         return operation && runner.find(operation.requestId);
       },
-      cancel: runner.cancel,
+      cancel: (id: string): boolean => runner.cancel(id) || join.cancel(id),
     },
   };
 }

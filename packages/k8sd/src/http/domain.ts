@@ -19,6 +19,8 @@ import type {
   NodeStatus,
   OperationEvent,
   OperationStatus,
+  PrepareRequest,
+  PrepareResponse,
   RecoverResponse,
   RecoveryPlan,
   ReserveRequest,
@@ -164,6 +166,8 @@ export interface Domain {
 
   readonly members: {
     list(signal: AbortSignal): Promise<ListMembersResponse>;
+    /** What has to be done before such a node can have a place. */
+    prepare(request: PrepareRequest, caller: Caller, signal: AbortSignal): Promise<PrepareResponse>;
     /** A place for the node that proved this key. */
     reserve(request: ReserveRequest, caller: Caller, signal: AbortSignal): Promise<ReserveResponse>;
     advance(request: AdvanceRequest, caller: Caller, signal: AbortSignal): Promise<void>;

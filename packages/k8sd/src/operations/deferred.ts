@@ -1,4 +1,5 @@
 import type { OperationEvent } from "@k8sd/api-types";
+import { createEventLog } from "./event-log.ts";
 import type { OperationRun, Runner } from "./runner.ts";
 
 export interface DeferredRun<R> {
@@ -10,8 +11,13 @@ export interface DeferredRun<R> {
 /**
  * An operation that is only begun once something was asked of others; callers follow it from now on.
  * @param begun undefined: it turned out that there was nothing to do
+ * @param before what others do first; it ends
  */
-export function deferredRun<R>(id: string, begun: Promise<OperationRun | undefined>): DeferredRun<R> {
+export function deferredRun<R>(
+  id: string,
+  begun: Promise<OperationRun | undefined>,
+  before?: AsyncIterable<OperationEvent>,
+): DeferredRun<R> {
   const result = begun.then((run) => run?.result) as Promise<R>;
   result.catch(() => {
     // Whoever asked gets it; nobody may be listening any more.
@@ -19,6 +25,7 @@ export function deferredRun<R>(id: string, begun: Promise<OperationRun | undefin
   return {
     id,
     events: (async function* () {
+      if (before !== undefined) yield* before;
       const run = await begun.catch(() => undefined);
       if (run !== undefined) yield* run.events;
     })(),
@@ -33,19 +40,27 @@ export function onceAsked<R>(runner: Pick<Runner, "find">, result: R) {
     /** How many are being prepared. */
     pending: (): number => asking.size,
 
-    run(requestId: string, begin: () => Promise<OperationRun | undefined>): DeferredRun<R> {
+    /** @param begin is given a way to tell what others do before it begins */
+    run(
+      requestId: string,
+      begin: (tell: (event: OperationEvent) => void) => Promise<OperationRun | undefined>,
+    ): DeferredRun<R> {
       const known = runner.find(requestId);
       if (known !== undefined) return { ...known, result: known.result.then(() => result) };
       const earlier = asking.get(requestId);
       if (earlier !== undefined) return earlier;
-      const begun = begin();
-      const deferred = deferredRun<unknown>(requestId, begun);
+      const before = createEventLog();
+      const begun = begin(before.add);
+      const deferred = deferredRun<unknown>(requestId, begun, before.read());
       const run = { ...deferred, result: deferred.result.then(() => result) };
       run.result.catch(() => {
         // As above.
       });
       asking.set(requestId, run);
-      const forget = (): void => void asking.delete(requestId);
+      const forget = (): void => {
+        asking.delete(requestId);
+        before.end();
+      };
       begun.then(forget, forget);
       return run;
     },

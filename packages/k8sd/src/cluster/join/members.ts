@@ -5,6 +5,8 @@ import type {
   AdvanceRequest,
   ListMembersResponse,
   Member,
+  PrepareRequest,
+  PrepareResponse,
   ReserveRequest,
   ReserveResponse,
   StandingResponse,
@@ -26,6 +28,7 @@ import { createLedger, type Ledger } from "../ledger.ts";
 import type { Claim } from "../ledger-admission.ts";
 import type { ClusterRecord, MemberRecord } from "../ledger-records.ts";
 import { refuseTakenPeer } from "../mesh/peers.ts";
+import type { Migration } from "../migrate/migrate.ts";
 import { nodeIdOf } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import type { TokenService } from "../tokens-service.ts";
@@ -38,6 +41,7 @@ export interface MembersDeps {
   readonly seal: () => Promise<Seal>;
   /** Undefined where this cluster runs without Kubernetes. */
   readonly kube: () => Promise<KubeClient> | undefined;
+  readonly migration: Pick<Migration, "makeRoom" | "underWay">;
   readonly now: () => number;
 }
 
@@ -66,15 +70,28 @@ export function createMembers(deps: MembersDeps) {
 
   /** Says no before anything is recorded, so the token stays good for when the reason is gone. */
   function refuseEngine(claim: Claim, config: ClusterConfig): void {
-    if (claim.role === "worker" || (config.datastore.type ?? "sqlite") !== "sqlite") return;
-    throw new AppError(
-      "conflict",
-      `cannot join as ${claim.name}: the cluster keeps its data in sqlite, which is for one control plane`,
-      {
-        remedy:
-          "Join it as a worker, or bootstrap the cluster with 'datastore-type: etcd' in the bootstrap configuration.",
-      },
-    );
+    if (claim.role === "worker") return;
+    const text = `cannot join as ${claim.name}: the cluster`;
+    const remedy = "Try again when 'k8s datastore status' shows etcd.";
+    if (deps.migration.underWay() !== undefined) {
+      throw new AppError("unavailable", `${text} is moving its data to another engine`, { remedy });
+    }
+    if (!onSqlite(config)) return;
+    throw new AppError("conflict", `${text} keeps its data in sqlite, which is for one control plane`, { remedy });
+  }
+
+  /** A second control plane needs another engine than the first alone. */
+  async function prepare(request: PrepareRequest, caller: Caller, signal: AbortSignal): Promise<PrepareResponse> {
+    const claim = claimOf(request, caller);
+    const ledger = await ledgerOf();
+    const config = await ledger.config(signal);
+    const known = await tokens.check(claim.secret, claim, signal);
+    // Whoever may not come in is told why when it asks for its place.
+    if (known === undefined || config === undefined || claim.role === "worker") return { ready: true, events: [] };
+    const underWay = deps.migration.underWay();
+    if (underWay !== undefined) return { ready: false, events: [...underWay] };
+    await refuseVersions(claim, config, { ledger, kube: deps.kube }, signal);
+    return deps.migration.makeRoom({ attempt: request.attempt, needed: onSqlite(config) });
   }
 
   async function reserve(request: ReserveRequest, caller: Caller, signal: AbortSignal): Promise<ReserveResponse> {
@@ -171,8 +188,10 @@ export function createMembers(deps: MembersDeps) {
     return { state: member?.publicKeyFingerprint === key ? member.state : "unknown" };
   }
 
-  return { list, reserve, advance, standing };
+  return { list, prepare, reserve, advance, standing };
 }
+
+const onSqlite = (config: ClusterConfig): boolean => (config.datastore.type ?? "sqlite") === "sqlite";
 
 function keyOf({ key }: Caller): string {
   if (key !== undefined) return key;

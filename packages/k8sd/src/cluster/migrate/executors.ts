@@ -95,8 +95,8 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
     "pause-writes": {
       run: async (_step, context) => {
         const { before, ports } = inputOf(context);
-        pausedAt = performance.now();
         await deps.member.rest();
+        pausedAt = performance.now();
         const engine = secludedEngineOf(before.view);
         const view = onPort(before.view, ports.source);
         await services.apply(engine.render(view).service, context.signal);

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
-import type { DatastoreReport, MigrateResponse } from "@k8sd/api-types";
+import type { DatastoreReport, MigrateResponse, PrepareResponse } from "@k8sd/api-types";
 import type { Datastore } from "../../datastore/datastore.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
@@ -12,7 +12,7 @@ import type { Self } from "../recover/copies.ts";
 import { withEngine } from "./engines.ts";
 import { type ManagedEngine, planMigrate } from "./plan.ts";
 import { problemsOf } from "./preconditions.ts";
-import { datastoreReport } from "./report.ts";
+import { brief, datastoreReport, migrationUnderWay } from "./report.ts";
 
 export interface MigrationDeps {
   readonly host: Host;
@@ -27,6 +27,13 @@ export interface MigrateOrder {
   readonly to: ManagedEngine;
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
+}
+
+export interface RoomOrder {
+  /** Of one attempt to join. */
+  readonly attempt: string;
+  /** False: there is room already. */
+  readonly needed: boolean;
 }
 
 /** Gigabytes are copied within minutes. */
@@ -50,7 +57,29 @@ export function createMigration(deps: MigrationDeps) {
     return deps.runner.start(planMigrate(input, { ...result }, requestId), { timeoutMs: limit });
   }
 
+  /** For whoever shall join as a control plane; again under the same attempt, until it is ready. */
+  async function makeRoom({ attempt, needed }: RoomOrder): Promise<PrepareResponse> {
+    const requestId = `room-for-${attempt}`;
+    const known = deps.runner.find(requestId);
+    if (known !== undefined) {
+      await known.result;
+      return { ready: true, events: [...brief(deps.runner.events(known.id))] };
+    }
+    if (!needed) return { ready: true, events: [] };
+    try {
+      const run = await begin({ to: "etcd", timeoutMs: 0 }, requestId);
+      return { ready: false, events: [...brief(deps.runner.events(run.id))] };
+    } catch (error) {
+      // Another node that joins was a moment earlier: both wait for the same.
+      const underWay = migrationUnderWay(deps);
+      if (underWay === undefined) throw error;
+      return { ready: false, events: [...underWay] };
+    }
+  }
+
   return {
+    makeRoom,
+    underWay: () => migrationUnderWay(deps),
     report: (signal: AbortSignal): Promise<DatastoreReport> => datastoreReport(deps, signal),
 
     migrate(order: MigrateOrder, { requestId }: { readonly requestId: string }): DeferredRun<MigrateResponse> {

@@ -1,4 +1,4 @@
-import type { DatastoreReport } from "@k8sd/api-types";
+import type { DatastoreReport, OperationEvent } from "@k8sd/api-types";
 import type { Datastore } from "../../datastore/datastore.ts";
 import { errorText } from "../../lib/app-error.ts";
 import type { Journal } from "../../node-db/journal.ts";
@@ -19,7 +19,7 @@ const answerMs = 3_000;
 export async function datastoreReport(deps: ReportDeps, signal: AbortSignal): Promise<DatastoreReport> {
   const { view } = deps.member().view;
   const { engine, endpoints } = view.datastore;
-  const migration = migrationUnderWay(deps);
+  const migration = migrationUnderWay(deps)?.at(-1);
   const known = { engine, endpoints: [...endpoints], ...(migration === undefined ? {} : { migration }) };
   try {
     const store = await deps.datastore();
@@ -44,8 +44,12 @@ export async function datastoreReport(deps: ReportDeps, signal: AbortSignal): Pr
   }
 }
 
-/** The last that a migration told which is under way on this node. */
+/** What a migration told so far that is under way on this node; of the progress within steps the last. */
 export function migrationUnderWay({ journal, runner }: Pick<ReportDeps, "journal" | "runner">) {
   const operation = journal.unfinished().find(({ kind }) => kind === "migrate");
-  return operation === undefined ? undefined : runner.events(operation.id).at(-1);
+  return operation === undefined ? undefined : brief(runner.events(operation.id));
+}
+
+export function brief(events: readonly OperationEvent[]): readonly OperationEvent[] {
+  return events.filter(({ state }, index) => state !== "progress" || index === events.length - 1);
 }

@@ -54,6 +54,10 @@ export const members = [
 
   answers("listMembers", async ({ domain, signal }) => domain.members.list(signal)),
 
+  answers("prepareMember", async ({ domain, caller, signal }, request) =>
+    domain.members.prepare(request, caller, signal),
+  ),
+
   answers("reserveMember", async ({ domain, caller, signal }, request) =>
     domain.members.reserve(request, caller, signal),
   ),

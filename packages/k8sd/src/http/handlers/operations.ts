@@ -26,10 +26,8 @@ export const operations = [
   ),
 
   answers("cancelOperation", async ({ domain, id }) => {
+    if (domain.operations.cancel(id)) return {};
     if (domain.operations.get(id) === undefined) throw unknownOperation(id);
-    if (!domain.operations.cancel(id)) {
-      throw new AppError("conflict", `cannot cancel operation ${id}: it is over, or past its point of no return`);
-    }
-    return {};
+    throw new AppError("conflict", `cannot cancel operation ${id}: it is over, or past its point of no return`);
   }),
 ];

@@ -73,6 +73,7 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
     leave: () => run([], {}),
     members: {
       list: async () => ({ members: [], "api-servers": [] }),
+      prepare: async () => ({ ready: true, events: [] }),
       reserve: async ({ name }, { key = "" }) => ({
         id: `${name}:${key}`,
         cluster: { id: "c1", epoch: 1 },

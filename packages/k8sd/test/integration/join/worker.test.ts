@@ -239,12 +239,14 @@ describe("a node that the cluster took in and that does not know it", () => {
 });
 
 describe("a control plane", () => {
-  test("is refused on sqlite with the remedy, and its token stays valid", async () => {
+  test("is refused where the cluster cannot leave sqlite, with the reason, and its token stays valid", async () => {
     await using node = await createNode("c2");
     const joinToken = await token(founder, { name: "c2", worker: false, ttl: 0 });
     const { status, json } = await joinCluster(node, joinToken);
     expect(status).toBe(500);
-    expect(json.error).toMatch(/^failed to join k8sd cluster as control plane: .*sqlite.*datastore-type: etcd/);
+    expect(json.error).toMatch(
+      /^failed to join k8sd cluster as control plane: .*cannot migrate the datastore to etcd: .*bin\/etcd is missing/,
+    );
     expect(await node.leftovers()).toEqual([]);
     expect(await membersOf(founder)).not.toHaveProperty("c2");
     const tokens = (await founder.call("GET", "/1.0/k8sd/cluster/tokens")).json.metadata as {

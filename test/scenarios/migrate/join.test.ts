@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectAgreement } from "../../expect-agreement.ts";
+import { becomesReady, bootstrap } from "../../expect-node.ts";
+import { hostsUnavailable } from "../../hosts/available.ts";
+import type { Network } from "../../hosts/network.ts";
+import type { Host } from "../../hosts/types.ts";
+import { createNode, createNodeNetwork } from "../../node.ts";
+import { stagedForTests } from "../../stage.ts";
+import { etcdMembers, join, joinToken } from "../join/nodes.ts";
+import { contentHash, fill, isOn, migrate, report, write } from "./engines.ts";
+
+const reason = hostsUnavailable();
+if (reason !== undefined) console.log(`skipped: ${reason}`);
+
+describe.skipIf(reason !== undefined)("control planes that join a cluster on sqlite", () => {
+  let network: Network;
+  let founder: Host;
+  let second: Host;
+  let third: Host;
+
+  beforeAll(async () => {
+    const staged = await stagedForTests();
+    network = await createNodeNetwork(staged);
+    const create = (name: string) => createNode({ name, staged, network, flags: ["--agent-only"] });
+    [founder, second, third] = await Promise.all([create("n1"), create("n2"), create("n3")]);
+    await bootstrap(founder);
+    await fill(founder, 500);
+  });
+  afterAll(async () => {
+    await Promise.all([founder, second, third].map((host) => host?.[Symbol.asyncDispose]()));
+    await network?.[Symbol.asyncDispose]();
+  });
+
+  test("both at once move its data to etcd once, see it happen, and come in, while it is written to", async () => {
+    const tokens = [await joinToken(founder, "n2"), await joinToken(founder, "n3")];
+    const before = await contentHash(founder);
+    const writing = await write(founder);
+    const results = await Promise.all([second, third].map((host, index) => join(host, host.name, tokens[index] ?? "")));
+    for (const { exitCode, stdout, stderr } of results) {
+      expect([exitCode, stdout, stderr]).toEqual([0, expect.anything(), expect.anything()]);
+      expect(stderr).toMatch(/The cluster: Copy the data while the cluster works/);
+      expect(stderr).toMatch(/Join the datastore/);
+    }
+    expect(await writing.ends()).toBeGreaterThan(10);
+    await isOn(founder, "etcd");
+    for (const host of [second, third]) await becomesReady(host);
+    for (const host of [founder, second, third]) expect(await contentHash(host)).toBe(before);
+    expect(await etcdMembers(founder)).toEqual({ n1: "voter", n2: "voter", n3: "voter" });
+    expect((await report(second)).engine).toBe("etcd");
+    await expectAgreement([founder, second, third]);
+  });
+
+  test("keep it from going back, and it says why", async () => {
+    const { exitCode, stderr } = await migrate(second, "sqlite");
+    expect(exitCode).toBe(1);
+    for (const text of ["n1 is a control plane too", "n3 is a control plane too", "etcd has 2 other members"]) {
+      expect(stderr).toContain(text);
+    }
+  });
+});
