@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { StatusResponse } from "../datastore/gen/etcd.ts";
 import { AppError } from "../lib/app-error.ts";
 import { poll } from "../lib/wait.ts";
+import { apiserverDatastoreName } from "../pki/certificate-table.ts";
 import { hostPort } from "./address.ts";
 import { pkiFiles } from "./certificates.ts";
 import type { ComponentSpec, NodeView } from "./component.ts";
@@ -10,6 +11,9 @@ import { componentService } from "./service.ts";
 
 /** A member that was away replays its log first; a new one answers within a second. */
 const readyMs = 60_000;
+
+/** kube-apiserver's objects, and the key by which several of it agree who compacts. Never k8sd's. */
+const apiserverKeys = ["/registry/", "compact_rev_key"];
 
 function render(node: NodeView, initialRevision?: number) {
   const { paths, datastore } = node;
@@ -23,6 +27,7 @@ function render(node: NodeView, initialRevision?: number) {
     args: {
       "--cert-file": pki.etcdServer.crt,
       "--client-cert-auth": "true",
+      "--client-keys": `${apiserverDatastoreName}=${apiserverKeys.join(",")}`,
       "--data-dir": paths.datastore,
       "--initial-revision": initialRevision === undefined ? undefined : String(initialRevision),
       "--key-file": pki.etcdServer.key,

@@ -106,6 +106,8 @@ function lastRevision(events: readonly WatchEvent[]): Revision {
   return last ? (last.type === "put" ? last.kv.modRevision : last.revision) : 0;
 }
 
+/** The stream itself lives on, so that the reason is a text without a code. */
 function permanentFailure(reason: string): Error {
-  return Object.assign(new Error(reason), { code: grpcStatus.invalidArgument, details: reason });
+  const code = reason.includes("permission denied") ? grpcStatus.permissionDenied : grpcStatus.invalidArgument;
+  return Object.assign(new Error(reason), { code, details: reason });
 }

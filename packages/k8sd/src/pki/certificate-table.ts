@@ -58,6 +58,9 @@ export interface CertificateRow {
   readonly substitute?: PairName;
 }
 
+/** By this name the datastore knows kube-apiserver and gives it its own keys alone. */
+export const apiserverDatastoreName = "kube-apiserver-etcd-client";
+
 /** Every certificate with a key that a node holds, in the order in which `certs-status` lists them. */
 export const certificateTable: readonly CertificateRow[] = [
   {
@@ -144,7 +147,7 @@ export const certificateTable: readonly CertificateRow[] = [
     usages: ["server", "client"],
   },
   {
-    ...etcdRow("etcd-apiserver-client", "apiserver-etcd-client", { commonName: "kube-apiserver-etcd-client" }),
+    ...etcdRow("etcd-apiserver-client", "apiserver-etcd-client", { commonName: apiserverDatastoreName }),
     scope: "cluster",
   },
   {

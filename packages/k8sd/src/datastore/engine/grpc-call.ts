@@ -6,11 +6,12 @@ import type { Receiver, ServerStream } from "./http2/connection.ts";
 import { headerBlock } from "./http2/hpack.ts";
 import { http2Error } from "./http2/http2-error.ts";
 import type { MessageEncoder, MessageWriter } from "./message-writer.ts";
+import type { Permission } from "./permission.ts";
 
 /** A call with one request and one answer. */
 export interface UnaryMethod {
   readonly kind: "unary";
-  readonly serve: (message: Uint8Array) => Promise<MessageEncoder> | MessageEncoder;
+  readonly serve: (message: Uint8Array, permission: Permission | undefined) => Promise<MessageEncoder> | MessageEncoder;
 }
 
 /** A call that stays open. */
@@ -20,6 +21,7 @@ export interface StreamMethod {
 }
 
 export interface StreamCall {
+  readonly permission: Permission | undefined;
   /** False: the peer does not take what was sent before; wait for `drained`. */
   send(message: MessageEncoder): boolean;
   end(error?: unknown): void;
@@ -39,6 +41,8 @@ export type Method = UnaryMethod | StreamMethod;
 export interface CallContext {
   /** Larger messages are refused before they are kept. */
   readonly maxMessageBytes: number;
+  /** Absent: everything. */
+  readonly permission: Permission | undefined;
   readonly log: Logger;
   readonly writer: MessageWriter;
   /** Runs now, or when the peer has taken more of its answers. */
@@ -66,7 +70,7 @@ export function serveUnary(stream: ServerStream, method: UnaryMethod, context: C
   const answer = (message: Uint8Array): void => {
     if (over) return;
     try {
-      const result = method.serve(message);
+      const result = method.serve(message, context.permission);
       if (result instanceof Promise) result.then(succeed, fail);
       else succeed(result);
     } catch (error) {
@@ -109,6 +113,7 @@ export function serveStream(
   stream.standApart();
   stream.headers(headersOfAnswer);
   const call: StreamCall = {
+    permission: context.permission,
     send(message) {
       if (over) return true;
       stream.message(written(message, context.writer));

@@ -7,6 +7,7 @@ import { EtcdError, etcdErrors } from "./etcd-error.ts";
 import { type CallContext, type Method, refuse, type StreamCall, serveStream, serveUnary } from "./grpc-call.ts";
 import { type Connection, createConnection, type Receiver, type ServerStream } from "./http2/connection.ts";
 import { createMessageWriter } from "./message-writer.ts";
+import { createPermission, type KeyLimits } from "./permission.ts";
 
 export interface TlsFiles {
   readonly cert: string | Buffer;
@@ -21,6 +22,7 @@ export interface GrpcServer {
 }
 
 export interface GrpcServerOptions {
+  readonly keyLimits: KeyLimits;
   readonly methods: ReadonlyMap<string, Method>;
   /** Larger messages are refused before they are kept. */
   readonly maxMessageBytes: number;
@@ -37,19 +39,22 @@ const handshakeTimeout = 10_000;
 const unknownCall: Receiver = { data() {}, ended() {}, drained() {}, closed() {} };
 
 /** gRPC over an HTTP/2 of our own: Node's costs more per call than the store's work, and ten times its memory. */
-export function createGrpcServer({ methods, maxMessageBytes }: GrpcServerOptions, log: Logger): GrpcServer {
+export function createGrpcServer({ methods, keyLimits, maxMessageBytes }: GrpcServerOptions, log: Logger): GrpcServer {
   const servers: Server[] = [];
   const connections = new Set<Connection>();
   const writer = createMessageWriter();
   const openCalls = new Set<StreamCall>();
 
-  function serve(socket: Socket): void {
+  const permissions = new Map([...keyLimits].map(([name, prefixes]) => [name, createPermission(prefixes)]));
+
+  function serve(socket: Socket, clientName?: string): void {
     const waiting: (() => void)[] = [];
     const inTurn = (run: () => void): void => {
       if (connection.queuedBytes > maxQueuedBytes) waiting.push(run);
       else run();
     };
-    const context: CallContext = { maxMessageBytes, log, writer, inTurn };
+    const permission = clientName === undefined ? undefined : permissions.get(clientName);
+    const context: CallContext = { maxMessageBytes, permission, log, writer, inTurn };
     const open = (path: string, stream: ServerStream): Receiver => {
       const method = methods.get(path);
       if (method?.kind === "unary") return serveUnary(stream, method, context);
@@ -102,7 +107,7 @@ export function createGrpcServer({ methods, maxMessageBytes }: GrpcServerOptions
   };
 }
 
-function createSecureServer(tls: TlsFiles, serve: (socket: TLSSocket) => void): Server {
+function createSecureServer(tls: TlsFiles, serve: (socket: TLSSocket, clientName: string | undefined) => void): Server {
   const options = {
     ...socketOptions,
     cert: tls.cert,
@@ -115,7 +120,14 @@ function createSecureServer(tls: TlsFiles, serve: (socket: TLSSocket) => void): 
     handshakeTimeout,
   };
   return createTlsServer(options, (socket) => {
-    if (socket.alpnProtocol === "h2") serve(socket);
+    if (socket.alpnProtocol === "h2") serve(socket, commonName(socket));
     else socket.destroy();
   });
+}
+
+/** Of a client certificate that was verified. A certificate may hold several names; the limits of any of them would hold. */
+function commonName(socket: TLSSocket): string | undefined {
+  if (!socket.authorized) return undefined;
+  const { CN } = socket.getPeerCertificate().subject;
+  return Array.isArray(CN) ? CN.at(-1) : CN;
 }

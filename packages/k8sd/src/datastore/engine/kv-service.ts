@@ -41,15 +41,17 @@ export function kvMethods({ read, running, queue, compactor, room, headers }: Kv
   return [
     [
       "/etcdserverpb.KV/Range",
-      unary(RangeRequest, encodeRange, (request) => {
+      unary(RangeRequest, encodeRange, (request, _size, permission) => {
         checkRange(request);
+        permission?.range(request.key, request.rangeEnd);
         return read((view) => fill(executeRange(view, request)));
       }),
     ],
     [
       "/etcdserverpb.KV/Put",
-      unary(PutRequest, encodePut, (request, size) => {
+      unary(PutRequest, encodePut, (request, size, permission) => {
         checkPut(request);
+        permission?.keys([request.key]);
         room.check();
         tooLarge(size);
         return queue.submit(() => fill(executePut(running, request)));
@@ -57,16 +59,18 @@ export function kvMethods({ read, running, queue, compactor, room, headers }: Kv
     ],
     [
       "/etcdserverpb.KV/DeleteRange",
-      unary(DeleteRangeRequest, encodeDelete, (request, size) => {
+      unary(DeleteRangeRequest, encodeDelete, (request, size, permission) => {
         checkDelete(request);
+        permission?.range(request.key, request.rangeEnd);
         tooLarge(size);
         return queue.submit(() => fill(executeDelete(running, request)));
       }),
     ],
     [
       "/etcdserverpb.KV/Txn",
-      unary(TxnRequest, encodeTxn, (request, size) => {
+      unary(TxnRequest, encodeTxn, (request, size, permission) => {
         checkTxn(request);
+        permission?.txn(request);
         if (isReadOnly(request)) return read((view) => fill(executeReadTxn(view, request)));
         if (needsRoom(request)) room.check();
         tooLarge(size);

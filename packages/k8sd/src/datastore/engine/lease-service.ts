@@ -27,6 +27,7 @@ export interface LeaseDeps {
 }
 
 export function leaseMethods({ lessor, read, room, headers }: LeaseDeps): [string, Method][] {
+  const keysOf = async (id: bigint) => read((view) => view.keysOfLease(id));
   return [
     [
       "/etcdserverpb.Lease/LeaseGrant",
@@ -38,17 +39,19 @@ export function leaseMethods({ lessor, read, room, headers }: LeaseDeps): [strin
     ],
     [
       "/etcdserverpb.Lease/LeaseRevoke",
-      unary(LeaseRevokeRequest, LeaseRevokeResponse, async (request) => {
+      unary(LeaseRevokeRequest, LeaseRevokeResponse, async (request, _size, permission) => {
+        permission?.keys(await keysOf(request.id));
         await lessor.revoke(request.id);
         return { header: headers() };
       }),
     ],
     [
       "/etcdserverpb.Lease/LeaseTimeToLive",
-      unary(LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, async (request) => {
+      unary(LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, async (request, _size, permission) => {
         const lease = await lessor.info(request.id);
         if (!lease) return { header: headers(), id: request.id, ttl: -1, grantedTtl: 0, keys: [] };
-        const keys = request.keys ? await read((view) => view.keysOfLease(request.id)) : [];
+        const keys = request.keys ? await keysOf(request.id) : [];
+        permission?.keys(keys);
         const ttl = Math.floor(lease.remainingMs / 1000);
         return { header: headers(), id: request.id, ttl, grantedTtl: lease.ttl, keys };
       }),

@@ -57,7 +57,8 @@ export function maintenanceMethods({ store, maintenance, room, headers, member }
     ],
     [
       "/etcdserverpb.Maintenance/Alarm",
-      unary(AlarmRequest, AlarmResponse, async (request) => {
+      unary(AlarmRequest, AlarmResponse, async (request, _size, permission) => {
+        permission?.administration();
         const entries = (kinds: readonly number[]) => kinds.map((alarm) => ({ memberId: store.memberId, alarm }));
         let kinds = room.alarms();
         if (request.action === alarmAction.activate) {
@@ -71,21 +72,24 @@ export function maintenanceMethods({ store, maintenance, room, headers, member }
     ],
     [
       "/etcdserverpb.Maintenance/Defragment",
-      unary(DefragmentRequest, DefragmentResponse, async () => {
+      unary(DefragmentRequest, DefragmentResponse, async (_request, _size, permission) => {
+        permission?.administration();
         await maintenance.defragment();
         return { header: undefined };
       }),
     ],
     [
       "/etcdserverpb.Maintenance/Hash",
-      unary(HashRequest, HashResponse, async () => {
+      unary(HashRequest, HashResponse, async (_request, _size, permission) => {
+        permission?.administration();
         const { hash } = await maintenance.hash(store.revision());
         return { header: headers(), hash };
       }),
     ],
     [
       "/etcdserverpb.Maintenance/HashKV",
-      unary(HashKVRequest, HashKVResponse, async ({ revision }) => {
+      unary(HashKVRequest, HashKVResponse, async ({ revision }, _size, permission) => {
+        permission?.administration();
         const hashRevision = revision > 0 ? revision : store.revision();
         const { hash, compactRevision } = await maintenance.hash(hashRevision);
         return { header: headers(), hash, compactRevision, hashRevision };

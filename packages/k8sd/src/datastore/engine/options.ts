@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { AppError } from "../../lib/app-error.ts";
+import type { KeyLimits } from "./permission.ts";
 
 export interface ListenAddress {
   readonly url: string;
@@ -20,6 +21,8 @@ export interface ServerOptions {
   readonly progressIntervalMs: number;
   /** Of a new store: all before it counts as compacted, for content that comes from another one. */
   readonly initialRevision: number;
+  /** Of clients with certificates; all others have all keys. */
+  readonly keyLimits: KeyLimits;
   /** It ends with its standard input, and so with who started it, however that one ends. */
   readonly untilStdinEnds: boolean;
   readonly logLevel: string;
@@ -49,6 +52,7 @@ export function parseOptions(args: readonly string[]): ServerOptions {
         "quota-backend-bytes": { ...text, default: String(defaultQuotaBytes) },
         "watch-progress-notify-interval": { ...text, default: defaultProgressInterval },
         "initial-revision": { ...text, default: "1" },
+        "client-keys": { ...text, multiple: true, default: [] },
         "until-stdin-ends": { ...text, default: "false" },
         "log-level": { ...text, default: "info" },
       },
@@ -69,6 +73,7 @@ export function parseOptions(args: readonly string[]): ServerOptions {
     quotaBytes: positive("quota-backend-bytes", values["quota-backend-bytes"]),
     progressIntervalMs: duration("watch-progress-notify-interval", values["watch-progress-notify-interval"]),
     initialRevision: positive("initial-revision", values["initial-revision"]),
+    keyLimits: new Map(values["client-keys"].map(parseKeyLimit)),
     untilStdinEnds: flag("until-stdin-ends", values["until-stdin-ends"]),
     logLevel: values["log-level"],
   };
@@ -100,6 +105,19 @@ function parseListenUrl(url: string): ListenAddress {
 }
 
 const list = (text: string): string[] => text.split(",").filter((entry) => entry !== "");
+
+/** COMMON_NAME=PREFIX[,PREFIX...] */
+function parseKeyLimit(value: string): [string, readonly string[]] {
+  const at = value.indexOf("=");
+  const prefixes = list(value.slice(at + 1));
+  if (at < 1 || prefixes.length === 0) {
+    throw invalid(
+      "client-keys",
+      `is ${value}: write the certificate's common name, = and prefixes with commas between`,
+    );
+  }
+  return [value.slice(0, at), prefixes];
+}
 
 function flag(field: string, text: string): boolean {
   if (text === "true" || text === "false") return text === "true";

@@ -23,7 +23,11 @@ export async function runServer(options: ServerOptions, log: Logger, stop: Abort
   const engine = createEngine(options, { backend, clientUrls });
   started.defer(() => engine.stop());
 
-  const server = createGrpcServer({ methods: engine.methods, maxMessageBytes }, log.child({ module: "server" }));
+  const { keyLimits } = options;
+  const server = createGrpcServer(
+    { methods: engine.methods, keyLimits, maxMessageBytes },
+    log.child({ module: "server" }),
+  );
   started.defer(() => server.stop());
   const tls = await readTls(options);
   for (const address of options.listen) {

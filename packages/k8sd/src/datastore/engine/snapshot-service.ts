@@ -30,6 +30,7 @@ export function snapshotMethod(maintenance: Maintenance, headers: Headers, versi
         message() {
           if (started) return;
           started = true;
+          call.permission?.administration();
           void stream(maintenance, send, call, over.signal);
         },
         ended() {},

@@ -1,6 +1,7 @@
 import type { MessageFns, ResponseHeader } from "../gen/etcd.ts";
 import { type Encode, generated } from "./encode.ts";
 import type { UnaryMethod } from "./grpc-call.ts";
+import type { Permission } from "./permission.ts";
 
 /** The header of an answer; without a revision it names the newest. */
 export type Headers = (revision?: number) => ResponseHeader;
@@ -9,14 +10,14 @@ export type Headers = (revision?: number) => ResponseHeader;
 export function unary<Request, Response>(
   request: MessageFns<Request>,
   response: MessageFns<Response> | Encode<Response>,
-  handle: (request: Request, size: number) => Response | Promise<Response>,
+  handle: (request: Request, size: number, permission: Permission | undefined) => Response | Promise<Response>,
 ): UnaryMethod {
   const encode = typeof response === "function" ? response : generated(response);
   const encoded = (answer: Response) => (writer: Parameters<typeof encode>[1]) => encode(answer, writer);
   return {
     kind: "unary",
-    serve(message) {
-      const answer = handle(request.decode(message), message.length);
+    serve(message, permission) {
+      const answer = handle(request.decode(message), message.length, permission);
       return answer instanceof Promise ? answer.then(encoded) : encoded(answer);
     },
   };

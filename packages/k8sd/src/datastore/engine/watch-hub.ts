@@ -12,6 +12,8 @@ export type Send = (response: Partial<WatchResponse> & { watchId: number; revisi
 
 export interface WatchStream {
   create(request: WatchCreateRequest): void;
+  /** Answers the request for a watch with the reason why there is none. */
+  refuse(reason: string): void;
   cancel(watchId: number): void;
   /** Answers on watch id -1 when every watch of the stream has seen all there is; otherwise stays silent, as etcd does. */
   progress(): void;
@@ -205,6 +207,7 @@ export function createWatchHub(store: HistoryView): WatchHub {
       send(stream, { watchId: -1, revision: store.revision(), created: true, canceled: true, cancelReason });
 
     return {
+      refuse,
       create(request) {
         if (request.startRevision < 0) return refuse(etcdErrors.compacted().message);
         const span = watchedSpan(request);

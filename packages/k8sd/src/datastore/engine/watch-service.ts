@@ -3,6 +3,7 @@ import type { Backend } from "./backend.ts";
 import { encodeEvents, generated } from "./encode.ts";
 import type { Method } from "./grpc-call.ts";
 import { maxRequestBytes } from "./kv-service.ts";
+import { watchDenied } from "./permission.ts";
 import type { Headers } from "./unary.ts";
 
 export type WatchDeps = Pick<Backend, "hub" | "caughtUp">;
@@ -36,6 +37,7 @@ export function watchMethods({ hub, caughtUp }: WatchDeps, headers: Headers): [s
           const serve = (request: WatchRequest["requestUnion"]) => {
             switch (request?.$case) {
               case "createRequest":
+                if (call.permission?.watch(request.value) === false) return stream.refuse(watchDenied);
                 return stream.create(request.value);
               case "cancelRequest":
                 return stream.cancel(request.value.watchId);

@@ -46,7 +46,7 @@ async function serve() {
       },
     ],
   ]);
-  const server = createGrpcServer({ methods, maxMessageBytes }, pino({ enabled: false }));
+  const server = createGrpcServer({ methods, keyLimits: new Map(), maxMessageBytes }, pino({ enabled: false }));
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 }, undefined);
   onTestFinished(() => server.stop());
   return {

@@ -216,6 +216,7 @@ describe("the datastore", () => {
     expect(service.args).toEqual({
       "--cert-file": `${pki}/etcd/server.crt`,
       "--client-cert-auth": "true",
+      "--client-keys": "kube-apiserver-etcd-client=/registry/,compact_rev_key",
       "--data-dir": "/var/snap/k8s/common/var/lib/k8s-datastore",
       "--key-file": `${pki}/etcd/server.key`,
       "--listen-client-urls": url,

@@ -8,8 +8,8 @@ export interface TestPki {
   readonly clientFiles: { readonly cert: string; readonly key: string };
 }
 
-/** A CA, a server certificate for loopback and a client certificate, by openssl. */
-export function makeTestPki(dir: string): TestPki {
+/** A CA, a server certificate for loopback and a client certificate, by openssl. @param clients names of further ones, each in files of its name */
+export function makeTestPki(dir: string, clients: readonly string[] = []): TestPki {
   mkdirSync(dir, { recursive: true });
   const at = (name: string) => join(dir, name);
   const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: dir, stdio: "pipe" });
@@ -42,7 +42,7 @@ export function makeTestPki(dir: string): TestPki {
     );
   };
   issue("server", "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n");
-  issue("client", "extendedKeyUsage=clientAuth\n");
+  for (const name of ["client", ...clients]) issue(name, "extendedKeyUsage=clientAuth\n");
   return {
     files: { ca: at("ca.crt"), cert: at("server.crt"), key: at("server.key") },
     client: {
