@@ -14,6 +14,7 @@ import { localNodeStatus, nodeStatus } from "./node.ts";
 import * as operation from "./operation.ts";
 import * as recovery from "./recovery.ts";
 import * as snap from "./snap.ts";
+import * as snapshots from "./snapshots.ts";
 
 export type Method = "GET" | "PUT" | "POST" | "DELETE" | "PATCH";
 
@@ -275,6 +276,22 @@ export const endpoints = {
     access: "trusted-control-plane",
     request: migration.migrateRequest,
     response: migration.migrateResponse,
+  }),
+
+  createSnapshotKey: endpoint("POST", "/1.0/k8sd/snapshots/key", {
+    access: "trusted-control-plane",
+    request: snapshots.snapshotKeyRequest,
+    response: snapshots.snapshotKeyResponse,
+  }),
+  listSnapshots: endpoint("GET", "/1.0/k8sd/snapshots", {
+    access: "trusted-control-plane",
+    request: snapshots.listSnapshotsRequest,
+    response: snapshots.listSnapshotsResponse,
+  }),
+  saveSnapshot: endpoint("POST", "/1.0/k8sd/snapshots", {
+    access: "trusted-control-plane",
+    request: snapshots.saveSnapshotRequest,
+    response: snapshots.snapshot,
   }),
 
   listOperations: endpoint("GET", "/1.0/k8sd/operations", {

@@ -20,3 +20,4 @@ export * from "./node.ts";
 export * from "./operation.ts";
 export * from "./recovery.ts";
 export * from "./snap.ts";
+export * from "./snapshots.ts";

@@ -14,6 +14,7 @@ import { recoverCommand } from "./commands/recover.ts";
 import { removeNodeCommand } from "./commands/remove-node.ts";
 import { revokeTokenCommand } from "./commands/revoke-token.ts";
 import { setAddressCommand } from "./commands/set-address.ts";
+import { snapshotCommand } from "./commands/snapshot.ts";
 import { statusCommand } from "./commands/status.ts";
 import { tokensCommand } from "./commands/tokens.ts";
 import type { CliDeps } from "./deps.ts";
@@ -64,6 +65,7 @@ function createProgram(deps: CliDeps): Command {
   program.addCommand(meshCommand(deps));
   program.addCommand(recoverCommand(deps));
   program.addCommand(datastoreCommand(deps));
+  program.addCommand(snapshotCommand(deps));
   program.addCommand(setAddressCommand(deps));
   program.addCommand(removeNodeCommand(deps));
   program.addCommand(leaveCommand(deps));

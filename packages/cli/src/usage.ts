@@ -70,7 +70,7 @@ export function durationFlag(command: Command, flag: string, description: string
 }
 
 /** Adds a flag that takes a number of things, at least one. */
-export function countFlag(command: Command, flag: string, description: string, initial: number): Command {
+export function countFlag(command: Command, flag: string, description: string, initial?: number): Command {
   const parse = (text: string) => {
     if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
     throw usageError(
@@ -78,5 +78,6 @@ export function countFlag(command: Command, flag: string, description: string, i
       `invalid argument ${JSON.stringify(text)} for "${flag}" flag: it must be a number from 1`,
     );
   };
-  return command.addOption(new Option(`${flag} <number>`, description).argParser(parse).default(initial));
+  const option = new Option(`${flag} <number>`, description).argParser(parse);
+  return command.addOption(initial === undefined ? option : option.default(initial));
 }

@@ -10,9 +10,9 @@ import { createJoinExecutors } from "./cluster/join/executors.ts";
 import { linkOf } from "./cluster/join/link.ts";
 import { linkToOthers } from "./cluster/join/link-to-others.ts";
 import type { JoinStep } from "./cluster/join/plan.ts";
+import { meshStatus } from "./cluster/mesh/status.ts";
 import { createMigrateExecutors } from "./cluster/migrate/executors.ts";
 import type { MigrateStep } from "./cluster/migrate/plan.ts";
-import { meshStatus } from "./cluster/mesh/status.ts";
 import { loadNodeKey } from "./cluster/node-key.ts";
 import { createCopies } from "./cluster/recover/copies.ts";
 import { createRecoverExecutors, createRejoinExecutors } from "./cluster/recover/executors.ts";
@@ -21,6 +21,8 @@ import type { RecoverStep, RejoinStep } from "./cluster/recover/plan.ts";
 import { createRemoval } from "./cluster/remove/removal.ts";
 import { createRoster, type KnownMember } from "./cluster/roster.ts";
 import { createSealFile } from "./cluster/seal.ts";
+import { createSaveExecutors } from "./cluster/snapshot/save-executors.ts";
+import type { SaveStep } from "./cluster/snapshot/save-plan.ts";
 import { inspectMachine } from "./components/machine.ts";
 import { createHost } from "./host/create-host.ts";
 import { groupId } from "./host/groups.ts";
@@ -202,6 +204,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     "migrate",
     createMigrateExecutors({ ...setUp, member, log: log.child({ module: "migration" }) }),
   );
+  runner.register<SaveStep>("snapshot", createSaveExecutors({ ...setUp, log: log.child({ module: "snapshot" }) }));
   runner.register<AddressStep>(
     "set-address",
     createAddressExecutors({

@@ -16,7 +16,7 @@ describe("endpoint table", () => {
   test("holds the contract's 26 endpoints under /1.0 and each pair of method and path once", () => {
     const ours = [
       /^(?:GET|DELETE) \/1\.0\/k8sd\/cluster\/tokens/,
-      /^\w+ \/1\.0\/k8sd\/(?:operations|members|mesh)/,
+      /^\w+ \/1\.0\/k8sd\/(?:operations|members|mesh|snapshots|datastore)/,
       /^\w+ \/1\.0\/k8sd\/cluster\/(?:leave|copy|epoch|recovery)/,
       /^\w+ \/1\.0\/k8sd\/node\/address/,
     ];

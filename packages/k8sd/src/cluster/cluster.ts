@@ -36,6 +36,7 @@ import type { Copies } from "./recover/copies.ts";
 import { createRecovery } from "./recover/recovery.ts";
 import type { Roster } from "./roster.ts";
 import type { Seal } from "./seal.ts";
+import { createSnapshots } from "./snapshot/snapshots.ts";
 import { createStatus } from "./status.ts";
 import { createTokenService } from "./tokens-service.ts";
 
@@ -210,6 +211,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     moves: createMoves({ ...deps, paths: host.paths }),
     recovery,
     migration,
+    snapshots: createSnapshots({ ...deps, paths: host.paths }),
 
     operations: {
       list: (): readonly OperationStatus[] => runner.list().map(operationStatus),

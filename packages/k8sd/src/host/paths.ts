@@ -101,6 +101,8 @@ export function createPaths(options: PathsOptions) {
       processes: join(lock, "processes"),
       logs: join(snapCommon, "var/log/services"),
     },
+    /** Where snapshots of the cluster are kept unless somebody says otherwise. */
+    snapshots: join(snapCommon, "snapshots"),
     /** Archives that containerd imports at bootstrap, for hosts without a registry. */
     images: join(snapCommon, "images"),
   } as const;

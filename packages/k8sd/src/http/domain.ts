@@ -10,6 +10,7 @@ import type {
   GetOperationResponse,
   JoinToken,
   ListMembersResponse,
+  ListSnapshotsResponse,
   LocalNodeStatus,
   MembersMovedRequest,
   MeshStatus,
@@ -26,6 +27,9 @@ import type {
   ReserveRequest,
   ReserveResponse,
   SetAddressResponse,
+  Snapshot,
+  SnapshotKeyRequest,
+  SnapshotKeyResponse,
   StandingResponse,
 } from "@k8sd/api-types";
 
@@ -98,6 +102,15 @@ export interface RecoverOrder {
 
 export interface MigrateOrder {
   readonly to: "sqlite" | "etcd";
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+export interface SaveSnapshotOrder {
+  /** "" = the node's own. */
+  readonly directory: string;
+  /** 0 = all are kept. */
+  readonly keep: number;
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }
@@ -205,6 +218,13 @@ export interface Domain {
     report(signal: AbortSignal): Promise<DatastoreReport>;
     /** Kind "conflict": something speaks against it; all of it is said. */
     migrate(order: MigrateOrder, options: { readonly requestId: string }): OperationRun<MigrateResponse>;
+  };
+
+  readonly snapshots: {
+    /** Kind "conflict": there is one. */
+    createKey(request: SnapshotKeyRequest, signal: AbortSignal): Promise<SnapshotKeyResponse>;
+    list(directory: string): Promise<ListSnapshotsResponse>;
+    save(order: SaveSnapshotOrder, options: { readonly requestId: string }): OperationRun<Snapshot>;
   };
 
   readonly operations: {

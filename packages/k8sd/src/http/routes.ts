@@ -13,6 +13,7 @@ import { mesh } from "./handlers/mesh.ts";
 import { node } from "./handlers/node.ts";
 import { operations } from "./handlers/operations.ts";
 import { recovery } from "./handlers/recovery.ts";
+import { snapshots } from "./handlers/snapshots.ts";
 
 /** Every endpoint that answers. */
 export const routes: readonly Endpoint[] = [
@@ -28,6 +29,7 @@ export const routes: readonly Endpoint[] = [
   ...address,
   ...recovery,
   ...datastore,
+  ...snapshots,
   ...operations,
 ];
 

@@ -16,7 +16,8 @@ export type OperationKind =
   | "recover"
   | "rejoin"
   | "set-address"
-  | "migrate";
+  | "migrate"
+  | "snapshot";
 
 /** A change as a list of steps that can be finished or taken back at any point, also by a process that starts later. */
 export interface Plan<S extends Step> {

@@ -16,7 +16,11 @@ async function main(): Promise<number> {
     const log = pino({ level: options.logLevel, base: null }, pino.destination({ dest: 1, sync: true }));
     const stop = new AbortController();
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
-    if (options.untilStdinEnds) process.stdin.on("end", () => stop.abort()).resume().unref();
+    if (options.untilStdinEnds)
+      process.stdin
+        .on("end", () => stop.abort())
+        .resume()
+        .unref();
     await runServer(options, log, stop);
     return 0;
   } catch (error) {

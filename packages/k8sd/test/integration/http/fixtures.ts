@@ -101,6 +101,11 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       },
       recover: () => run([], { epoch: 2, backup: "", rejoin: [] }),
     },
+    snapshots: {
+      createKey: async () => ({ key: "k", id: "0" }),
+      list: async (directory) => ({ directory, snapshots: [] }),
+      save: ({ directory }) => run([], { name: "s", path: `${directory}/s`, bytes: 1 }),
+    },
     joinTokens: {
       create: async ({ role, name }) => `${role}:${name}`,
       list: async () => [],

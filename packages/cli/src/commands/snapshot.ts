@@ -1,0 +1,143 @@
+import type { ListSnapshotsResponse, SaveSnapshotRequest, Snapshot, SnapshotKeyResponse } from "@k8sd/api-types";
+import type { Command } from "commander";
+import { CliError, failed } from "../cli-error.ts";
+import type { CliDeps } from "../deps.ts";
+import { atLeastMinimum, second } from "../duration.ts";
+import { parseOutputFormat, render } from "../format/output.ts";
+import { connect, requireLocalNode, requireRoot } from "../session.ts";
+import { countFlag, durationFlag, subcommand } from "../usage.ts";
+
+/** So that the daemon, which has the timeout itself, is the one to report that it passed. */
+const grace = 30 * second;
+
+export function snapshotCommand(deps: CliDeps): Command {
+  const command = subcommand("snapshot", "Save the cluster's data and bring it back", deps).usage("[command]");
+  command.addCommand(keyCommand(deps));
+  command.addCommand(saveCommand(deps));
+  command.addCommand(listCommand(deps));
+  return command;
+}
+
+function withOutput(command: Command): Command {
+  return command.option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
+}
+
+/** What all of them need: root, a node that is a member, a deadline. */
+async function session(command: Command, timeout: number, deps: CliDeps) {
+  const client = await connect(command, deps);
+  const { deadline } = await import("../client/client.ts");
+  const signal = deadline(timeout);
+  await requireLocalNode(client, signal);
+  return { client, signal };
+}
+
+interface KeyOptions {
+  readonly out?: string;
+  readonly replace?: boolean;
+  readonly timeout: number;
+}
+
+function keyCommand(deps: CliDeps): Command {
+  const command = subcommand("key", "Make the key that opens the cluster's snapshots", deps)
+    .option("--out <file>", "the file that the key is written to")
+    .option("--replace", "make a new one although there is one");
+  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
+  return command.action(async ({ out, replace = false, timeout: asked }: KeyOptions) => {
+    requireRoot(deps);
+    if (out === undefined) throw new CliError("Error: --out must name the file that the key is written to.\n");
+    const { client, signal } = await session(command, atLeastMinimum(asked, deps.printError), deps);
+    const { open, rm } = await import("node:fs/promises");
+    // Before anything is made: the key is told once.
+    const file = await open(out, "wx", 0o600).catch((error: unknown) => {
+      throw failed(`Could not write the key to ${out}.`, error);
+    });
+    try {
+      const body = { replace };
+      const { key, id } = await client.query<SnapshotKeyResponse>("POST", "/k8sd/snapshots/key", { body, signal });
+      const head = `# Opens the snapshots that name the key ${id}. Keep it away from the cluster: nothing opens them without it.\n`;
+      await file.writeFile(`${head}${key}\n`);
+      await file.sync();
+      deps.print(
+        `The key ${id} is in ${out}. Keep it away from the cluster: nothing opens its snapshots without it.\n`,
+      );
+    } catch (error) {
+      await rm(out, { force: true });
+      throw failed("Could not make a key for snapshots.", error);
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+interface SaveOptions {
+  readonly directory?: string;
+  readonly keep?: number;
+  readonly outputFormat: string;
+  readonly timeout: number;
+}
+
+function saveCommand(deps: CliDeps): Command {
+  const command = withOutput(
+    subcommand("save", "Save a snapshot and restore it on trial", deps).option(
+      "--directory <directory>",
+      "where it is saved (default: the node's own directory)",
+    ),
+  );
+  countFlag(command, "--keep", "remove the oldest of the cluster's snapshots there beyond this number");
+  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "15m");
+  return command.action(async (options: SaveOptions) => {
+    requireRoot(deps);
+    const format = parseOutputFormat(options.outputFormat);
+    const timeout = atLeastMinimum(options.timeout, deps.printError);
+    const { client, signal } = await session(command, timeout + grace, deps);
+    const { followOperation } = await import("../follow.ts");
+    const body: SaveSnapshotRequest = {
+      directory: await absolute(options.directory),
+      keep: options.keep ?? 0,
+      timeout,
+    };
+    const saved = await followOperation<Snapshot>(client, { path: "/k8sd/snapshots", body, signal }, deps).catch(
+      (error: unknown) => {
+        throw failed("Failed to save a snapshot.", error);
+      },
+    );
+    const { savedOutput } = await import("../format/snapshots.ts");
+    deps.print(await render(savedOutput(saved), format));
+  });
+}
+
+interface ListOptions {
+  readonly directory?: string;
+  readonly outputFormat: string;
+  readonly timeout: number;
+}
+
+function listCommand(deps: CliDeps): Command {
+  const command = withOutput(
+    subcommand("list", "List the snapshots in a directory", deps).option(
+      "--directory <directory>",
+      "where they are (default: the node's own directory)",
+    ),
+  );
+  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
+  return command.action(async (options: ListOptions) => {
+    requireRoot(deps);
+    const format = parseOutputFormat(options.outputFormat);
+    const { client, signal } = await session(command, atLeastMinimum(options.timeout, deps.printError), deps);
+    const body = { directory: await absolute(options.directory) };
+    const found = await client
+      .query<ListSnapshotsResponse>("GET", "/k8sd/snapshots", { body, signal })
+      .catch((error: unknown) => {
+        throw failed("Could not list the snapshots.", error);
+      });
+    const { snapshotsOutput } = await import("../format/snapshots.ts");
+    deps.print(await render(snapshotsOutput(found), format));
+  });
+}
+
+/** The daemon has another working directory. */
+async function absolute(directory: string | undefined): Promise<string> {
+  if (directory === undefined) return "";
+  const { resolve } = await import("node:path");
+  return resolve(directory);
+}

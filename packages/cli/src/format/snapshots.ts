@@ -1,0 +1,68 @@
+import type { ListSnapshotsResponse, Snapshot } from "@k8sd/api-types";
+import type { Output } from "./output.ts";
+import { PlainScalar, type YamlValue } from "./yaml.ts";
+
+const head = ["NAME", "CREATED", "NODE", "EPOCH", "ENGINE", "REVISION", "KEYS", "SIZE", "KEY"];
+
+export function savedOutput(saved: Snapshot): Output {
+  const { path, content } = saved;
+  const what = content === undefined ? "" : `: ${content.keys} keys of revision ${content.revision}`;
+  const lines = [
+    `Saved ${path}${what}, ${size(saved.bytes)}; a trial restore gave back the same.`,
+    ...(content === undefined ? [] : [`It opens with the key ${content.key}.`]),
+  ];
+  return { plain: () => lines.join("\n"), json: () => fields(saved), yaml: () => yaml(saved) };
+}
+
+export function snapshotsOutput({ directory, snapshots }: ListSnapshotsResponse): Output {
+  return {
+    plain: () =>
+      snapshots.length === 0 ? `There are no snapshots in ${directory}.` : table([head, ...snapshots.map(row)]),
+    json: () => ({ directory, snapshots: snapshots.map(fields) }),
+    yaml: () => ({ directory, snapshots: snapshots.map(yaml) }),
+  };
+}
+
+function row({ name, bytes, content, problem = "" }: Snapshot): readonly string[] {
+  if (content === undefined) return [name, problem];
+  const { created, node, epoch, engine, revision, keys, key } = content;
+  const time = created.replace(/\.\d+Z$/, "Z");
+  return [name, time, node, String(epoch), engine, String(revision), String(keys), size(bytes), key];
+}
+
+/** A row that is no full one does not make the columns wider. */
+function table(rows: readonly (readonly string[])[]): string {
+  const full = rows.filter(({ length }) => length === head.length);
+  const names = Math.max(...rows.map(([name = ""]) => name.length));
+  const widths = head.map((_, column) =>
+    column === 0 ? names : Math.max(...full.map((cells) => cells[column]?.length ?? 0)),
+  );
+  return rows
+    .map((cells) =>
+      cells
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("   ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+function size(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB"];
+  const power = bytes === 0 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), units.length - 1);
+  const value = bytes / 1024 ** power;
+  return `${power === 0 ? value : value.toFixed(1)} ${units[power]}`;
+}
+
+/** The keys in one order, whatever order they came in. */
+function fields({ name, path, bytes, content, problem }: Snapshot): Snapshot {
+  if (content === undefined) return { name, path, bytes, ...(problem === undefined ? {} : { problem }) };
+  const { created, cluster, epoch, node, engine, revision, keys, versions, key } = content;
+  return { name, path, bytes, content: { created, cluster, epoch, node, engine, revision, keys, versions, key } };
+}
+
+function yaml(snapshot: Snapshot): YamlValue {
+  const { content, ...rest } = fields(snapshot);
+  if (content === undefined) return rest;
+  return { ...rest, content: { ...content, created: new PlainScalar(content.created) } };
+}

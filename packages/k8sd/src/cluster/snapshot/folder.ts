@@ -1,0 +1,66 @@
+import { stat } from "node:fs/promises";
+import { isAbsolute, join, normalize } from "node:path";
+import { readSnapshotHeader } from "../../datastore/snapshot/file.ts";
+import type { SnapshotHeader } from "../../datastore/snapshot/header.ts";
+import { AppError, errorText, isMissingFile } from "../../lib/app-error.ts";
+import { namesIn } from "../../lib/read-file.ts";
+
+const suffix = ".k8s-snapshot";
+
+export interface StoredSnapshot {
+  readonly name: string;
+  readonly path: string;
+  readonly bytes: number;
+  readonly header?: SnapshotHeader;
+  /** Why it has no header. */
+  readonly problem?: string;
+}
+
+/** Names in the order of their time. */
+export function snapshotName(at: number, id: string): string {
+  const time = new Date(at).toISOString().replaceAll(/[-:]|\.\d+/g, "");
+  return `${time}-${id.slice(0, 8)}${suffix}`;
+}
+
+export function checkedDirectory(directory: string): string {
+  if (isAbsolute(directory)) return normalize(directory);
+  throw new AppError("invalid", `cannot keep snapshots in ${JSON.stringify(directory)}: it is no absolute path`, {
+    field: "--directory",
+  });
+}
+
+/** Oldest first. */
+export async function snapshotsIn(directory: string): Promise<readonly StoredSnapshot[]> {
+  const names = (await namesIn(directory)).filter((name) => name.endsWith(suffix) && !name.startsWith("."));
+  const found: StoredSnapshot[] = [];
+  for (const name of names) {
+    const snapshot = await storedSnapshot(join(directory, name), name);
+    if (snapshot !== undefined) found.push(snapshot);
+  }
+  return found.sort((a, b) => (a.header?.createdAt ?? 0) - (b.header?.createdAt ?? 0));
+}
+
+/** Undefined: it went away meanwhile. */
+async function storedSnapshot(path: string, name: string): Promise<StoredSnapshot | undefined> {
+  try {
+    const { size: bytes } = await stat(path);
+    return await readSnapshotHeader(path).then(
+      (header) => ({ name, path, bytes, header }),
+      (error: unknown) => ({ name, path, bytes, problem: errorText(error) }),
+    );
+  } catch (error) {
+    if (isMissingFile(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Those of a cluster beyond the newest `keep`. What is not known to be its snapshot is never among them. */
+export function outdated(
+  snapshots: readonly StoredSnapshot[],
+  { clusterId, keep }: { readonly clusterId: string; readonly keep: number },
+): readonly StoredSnapshot[] {
+  const own = snapshots
+    .filter(({ header }) => header?.cluster.id === clusterId)
+    .sort((a, b) => (b.header?.createdAt ?? 0) - (a.header?.createdAt ?? 0));
+  return keep === 0 ? [] : own.slice(keep);
+}

@@ -1,0 +1,166 @@
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { everything } from "../../datastore/migrate/batches.ts";
+import { openStore, type StoreAccess } from "../../datastore/migrate/store-access.ts";
+import { withScratchEngine } from "../../datastore/scratch-engine.ts";
+import { withView } from "../../datastore/snapshot/content.ts";
+import { writeSnapshotFile } from "../../datastore/snapshot/file.ts";
+import { type FileKeys, keysForNew } from "../../datastore/snapshot/key.ts";
+import { loadSnapshot } from "../../datastore/snapshot/load.ts";
+import type { Host } from "../../host/host.ts";
+import { conflictsError } from "../../host/preflight.ts";
+import { AppError, errorText } from "../../lib/app-error.ts";
+import { ensureDirectory, syncDirectory } from "../../lib/write-file.ts";
+import type { IdentityStore, NodeIdentity } from "../../node-db/identity.ts";
+import type { Executors, StepContext } from "../../operations/plan.ts";
+import type { BootstrapInput } from "../bootstrap/plan.ts";
+import { datastoreOptions } from "../connections.ts";
+import { createRecords } from "../records.ts";
+import type { Seal } from "../seal.ts";
+import { outdated, snapshotsIn } from "./folder.ts";
+import type { SaveInput, SaveStep } from "./save-plan.ts";
+import { encodeClusterSecrets, readClusterSecrets } from "./secrets.ts";
+import { createSnapshotSettings } from "./settings.ts";
+
+export interface SaveDeps {
+  readonly host: Host;
+  readonly log: Logger;
+  readonly identity: Pick<IdentityStore<BootstrapInput>, "read">;
+  readonly seal: () => Promise<Seal>;
+  /** Of what runs on this node. */
+  readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
+}
+
+/** Beside the datastore's own size: headers, a log of the trial. */
+const spareBytes = 64 * 1024 * 1024;
+
+/** One key for each file, so that whoever takes a save back finds what a killed one left. */
+const temporaryOf = ({ directory, name }: SaveInput): string => join(directory, `.${name}.tmp`);
+const pathOf = ({ directory, name }: SaveInput): string => join(directory, name);
+const inputOf = (context: StepContext): SaveInput => context.input as unknown as SaveInput;
+
+export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
+  const { host, log } = deps;
+  const { paths } = host;
+  const scratch = join(paths.state, "snapshot-trial");
+  /** Of the file that is not yet tried: only its maker can open it without the operator's key. */
+  let made: { readonly id: string; readonly keys: FileKeys } | undefined;
+
+  function member(): NodeIdentity<BootstrapInput> {
+    const self = deps.identity.read();
+    if (self !== undefined) return self;
+    throw new AppError("not-initialised", "cannot save a snapshot: the node is not part of a cluster");
+  }
+
+  const open = async (): Promise<StoreAccess> => openStore(await datastoreOptions(member().view.view));
+
+  const removeTemporary = (input: SaveInput): Promise<void> => rm(temporaryOf(input), { force: true });
+
+  return {
+    "look-for-room": {
+      run: async (_step, context) => {
+        const { directory } = inputOf(context);
+        await ensureDirectory(directory, 0o700);
+        await using store = await open();
+        const { dbSize } = await store.data.status({ signal: context.signal });
+        // A file is never larger than what it is of; a trial is a second datastore.
+        const freeDisk = [
+          { path: directory, bytes: dbSize + spareBytes },
+          { path: paths.state, bytes: 2 * dbSize + spareBytes },
+        ];
+        const conflicts = await host.preflight.system({ freeDisk }, context.signal);
+        if (conflicts.length > 0) throw conflictsError("save a snapshot", conflicts);
+      },
+    },
+
+    "write-snapshot": {
+      run: async (_step, context) => {
+        const input = inputOf(context);
+        const { signal } = context;
+        const { view: self, clusterId } = member();
+        const seal = await deps.seal();
+        const secrets = encodeClusterSecrets(await readClusterSecrets(paths, seal));
+        const versions = await deps.versions(signal);
+        await using store = await open();
+        const lock = await createSnapshotSettings(createRecords(store.data), seal).lock(signal);
+        if (lock === undefined) throw withoutKey();
+        await withView(store, signal, async (view) => {
+          const { keys, hint } = keysForNew(lock);
+          await removeTemporary(input);
+          const header = {
+            id: input.id,
+            cluster: { id: clusterId, epoch: self.epoch ?? 1 },
+            node: self.view.name,
+            engine: self.view.datastore.engine,
+            revision: view.revision,
+            keys: view.keys,
+            createdAt: input.createdAt,
+            versions: { ...versions },
+            key: hint,
+          };
+          await writeSnapshotFile(temporaryOf(input), header, view.records(secrets), keys, signal);
+          context.progress({ done: view.keys, of: view.keys, note: `keys of revision ${view.revision}` });
+          made = { id: input.id, keys };
+        });
+      },
+      undo: (_step, context) => removeTemporary(inputOf(context)),
+    },
+
+    "try-restore": {
+      run: async (_step, context) => {
+        const input = inputOf(context);
+        const { signal } = context;
+        const current = made;
+        if (current?.id !== input.id) throw new Error("the snapshot that is to be tried was not made by this process");
+        const argv = [join(paths.bin, "k8s-datastore")];
+        await withScratchEngine({ argv, directory: scratch, signal }, async (target) => {
+          const { hash, keys } = await loadSnapshot({
+            path: temporaryOf(input),
+            unlock: () => current.keys,
+            target,
+            signal,
+            trial: true,
+            progress: (done, of) => context.progress({ done, of, note: "keys" }),
+          });
+          const { count } = await target.data.range(everything, { countOnly: true, signal });
+          log.info({ keys, count, hash }, "The snapshot was restored on trial and is equal");
+        });
+        made = undefined;
+      },
+      undo: async () => {
+        made = undefined;
+        await rm(scratch, { recursive: true, force: true });
+      },
+    },
+
+    "put-in-place": {
+      run: async (_step, context) => {
+        const input = inputOf(context);
+        await rename(temporaryOf(input), pathOf(input));
+        await syncDirectory(input.directory);
+        context.commit(() => {});
+      },
+      undo: (_step, context) => rm(pathOf(inputOf(context)), { force: true }),
+    },
+
+    "remove-outdated": {
+      run: async (_step, context) => {
+        const { directory, keep } = inputOf(context);
+        try {
+          const { clusterId } = member();
+          for (const { path } of outdated(await snapshotsIn(directory), { clusterId, keep })) await rm(path);
+        } catch (error) {
+          // The snapshot is made; the next one tries it again.
+          log.warn({ directory, error: errorText(error) }, "Cannot remove outdated snapshots");
+        }
+      },
+    },
+  };
+}
+
+export function withoutKey(): AppError {
+  return new AppError("conflict", "cannot save a snapshot: the cluster has no key for snapshots", {
+    remedy: "Make one with 'k8s snapshot key --out FILE', and keep the file away from the cluster.",
+  });
+}

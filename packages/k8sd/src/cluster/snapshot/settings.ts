@@ -1,0 +1,39 @@
+import type { Records } from "../records.ts";
+import type { Seal } from "../seal.ts";
+
+/** When a cluster makes snapshots by itself. */
+export interface SnapshotSchedule {
+  /** Milliseconds from the beginning of one to the next. */
+  readonly everyMs: number;
+  /** How many are kept; 0: all. */
+  readonly keep: number;
+  readonly directory: string;
+  /** Id of the node that makes them. */
+  readonly nodeId: string;
+}
+
+const lockKey = "k8sd/snapshots/lock";
+const scheduleKey = "k8sd/snapshots/schedule";
+
+/** What the cluster knows of its snapshots, in the datastore. */
+export interface SnapshotSettings {
+  /** Closes snapshots; undefined before the operator made a key. */
+  lock(signal: AbortSignal): Promise<string | undefined>;
+  setLock(lock: string, signal: AbortSignal): Promise<void>;
+  schedule(signal: AbortSignal): Promise<SnapshotSchedule | undefined>;
+  setSchedule(schedule: SnapshotSchedule | undefined, signal: AbortSignal): Promise<void>;
+}
+
+export function createSnapshotSettings(records: Records, seal: Seal): SnapshotSettings {
+  return {
+    lock: async (signal) => {
+      const sealed = await records.get<string>(lockKey, signal);
+      return sealed && seal.open(sealed, lockKey);
+    },
+    // Who has it could make a snapshot that the operator takes for the cluster's.
+    setLock: (lock, signal) => records.put(lockKey, seal.seal(lock, lockKey), signal),
+    schedule: (signal) => records.get<SnapshotSchedule>(scheduleKey, signal),
+    setSchedule: (schedule, signal) =>
+      schedule === undefined ? records.delete(scheduleKey, signal) : records.put(scheduleKey, schedule, signal),
+  };
+}

@@ -1,0 +1,118 @@
+import { randomUUID } from "node:crypto";
+import type { ListSnapshotsResponse, Snapshot, SnapshotKeyResponse } from "@k8sd/api-types";
+import { createSnapshotKey, keyIdOf } from "../../datastore/snapshot/key.ts";
+import type { Paths } from "../../host/paths.ts";
+import { AppError } from "../../lib/app-error.ts";
+import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
+import type { OperationRun, Runner } from "../../operations/runner.ts";
+import type { Connections } from "../connections.ts";
+import { createRecords } from "../records.ts";
+import type { Seal } from "../seal.ts";
+import { checkedDirectory, type StoredSnapshot, snapshotName, snapshotsIn } from "./folder.ts";
+import { withoutKey } from "./save-executors.ts";
+import { planSave } from "./save-plan.ts";
+import { createSnapshotSettings, type SnapshotSettings } from "./settings.ts";
+
+export interface SnapshotsDeps {
+  readonly paths: Paths;
+  readonly connections: () => Connections;
+  readonly seal: () => Promise<Seal>;
+  readonly runner: Pick<Runner, "find" | "start">;
+  readonly now: () => number;
+}
+
+export interface SaveOrder {
+  /** "" = the node's own. */
+  readonly directory: string;
+  /** 0 = all are kept. */
+  readonly keep: number;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+/** Gigabytes are written and tried within minutes. */
+const saveCeilingMs = 3_600_000;
+/** For what is looked at before it begins. */
+const lookMs = 10_000;
+
+export type Snapshots = ReturnType<typeof createSnapshots>;
+
+/** Snapshots of the cluster: its datastore, and what is needed beside it. */
+export function createSnapshots(deps: SnapshotsDeps) {
+  const settings = async (): Promise<SnapshotSettings> =>
+    createSnapshotSettings(createRecords(await deps.connections().datastore()), await deps.seal());
+
+  async function begin(order: SaveOrder, requestId: string): Promise<OperationRun> {
+    const directory = checkedDirectory(order.directory || deps.paths.snapshots);
+    const lock = await (await settings()).lock(AbortSignal.timeout(lookMs));
+    if (lock === undefined) throw withoutKey();
+    const [id, createdAt] = [randomUUID(), deps.now()];
+    const input = { id, directory, name: snapshotName(createdAt, id), createdAt, keep: order.keep };
+    const timeoutMs = Math.min(order.timeoutMs === 0 ? saveCeilingMs : order.timeoutMs, saveCeilingMs);
+    return deps.runner.start(planSave(input, requestId), { timeoutMs });
+  }
+
+  async function describe(directory: string, name: string): Promise<Snapshot> {
+    const found = (await snapshotsIn(directory)).find((snapshot) => snapshot.name === name);
+    if (found !== undefined) return snapshotView(found);
+    throw new AppError("not-found", `cannot describe the snapshot ${name}: it is not in ${directory} any more`);
+  }
+
+  return {
+    settings,
+
+    /** The key as its holder gets it; the cluster keeps only what closes snapshots. */
+    async createKey({ replace }: { readonly replace: boolean }, signal: AbortSignal): Promise<SnapshotKeyResponse> {
+      const stored = await settings();
+      const before = await stored.lock(signal);
+      if (before !== undefined && !replace) {
+        throw new AppError("conflict", `cannot make a key for snapshots: the cluster has one, ${keyIdOf(before)}`, {
+          remedy: "Add --replace for a new one; snapshots that were made before still need the old one.",
+        });
+      }
+      const { text, lock } = createSnapshotKey();
+      await stored.setLock(lock, signal);
+      return { key: text, id: keyIdOf(lock) };
+    },
+
+    async list(directory: string): Promise<ListSnapshotsResponse> {
+      const checked = checkedDirectory(directory || deps.paths.snapshots);
+      return { directory: checked, snapshots: (await snapshotsIn(checked)).map(snapshotView) };
+    },
+
+    save(order: SaveOrder, { requestId }: { readonly requestId: string }): DeferredRun<Snapshot> {
+      const known = deps.runner.find(requestId);
+      const run = deferredRun<{ directory: string; name: string }>(
+        requestId,
+        known === undefined ? begin(order, requestId) : Promise.resolve(known),
+      );
+      const result = run.result.then(({ directory, name }) => describe(directory, name));
+      result.catch(() => {
+        // Whoever asked gets it; nobody may be listening any more.
+      });
+      return { ...run, result };
+    },
+  };
+}
+
+function snapshotView({ name, path, bytes, header, problem }: StoredSnapshot): Snapshot {
+  if (header === undefined) return { name, path, bytes, ...(problem === undefined ? {} : { problem }) };
+  const { cluster, node, engine, revision, keys, createdAt, versions, key } = header;
+  const created = new Date(createdAt).toISOString();
+  return {
+    name,
+    path,
+    bytes,
+    content: {
+      created,
+      cluster: cluster.id,
+      epoch: cluster.epoch,
+      node,
+      engine,
+      revision,
+      keys,
+      versions,
+      key: key.id,
+    },
+  };
+}
