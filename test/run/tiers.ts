@@ -21,6 +21,7 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/address/of-three.test.ts",
       "test/scenarios/join/five-nodes.test.ts",
       "test/scenarios/migrate/join.test.ts",
+      "test/scenarios/migrate/kubernetes.test.ts",
       "test/scenarios/recover/halves.test.ts",
       "test/scenarios/recover/kubernetes.test.ts",
       "test/scenarios/remove/unfinished.test.ts",
