@@ -64,6 +64,8 @@ export type PrepareResponse = z.infer<typeof prepareResponse>;
 export const reserveResponse = z.object({
   id: z.string(),
   cluster: z.object({ id: z.string(), epoch: z.number(), recovery: recoveryRecord.optional() }),
+  /** Which of the node's times in the cluster this is, from 1. */
+  incarnation: z.number(),
   /** The cluster's configuration as it is stored. */
   config: z.unknown(),
   "pod-cidrs": z.array(z.string()),
@@ -81,6 +83,10 @@ export type ReserveResponse = z.infer<typeof reserveResponse>;
 /** Of the node that asks, by the key that it proves. */
 export const standingResponse = z.object({
   state: z.enum(["unknown", "reserved", "joining", "active", "leaving", "removed"]),
+  /** Of the copy of the cluster's data that this is read from. */
+  epoch: z.number(),
+  /** Which of the node's times in the cluster the state is about; 0 when it is unknown. */
+  incarnation: z.number(),
 });
 export type StandingResponse = z.infer<typeof standingResponse>;
 

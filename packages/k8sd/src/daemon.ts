@@ -14,6 +14,7 @@ import { meshStatus } from "./cluster/mesh/status.ts";
 import { createMigrateExecutors } from "./cluster/migrate/executors.ts";
 import type { MigrateStep } from "./cluster/migrate/plan.ts";
 import { loadNodeKey } from "./cluster/node-key.ts";
+import { createNotices } from "./cluster/notices.ts";
 import { createCopies } from "./cluster/recover/copies.ts";
 import { createRecoverExecutors, createRejoinExecutors } from "./cluster/recover/executors.ts";
 import type { RecoverStep, RejoinStep } from "./cluster/recover/plan.ts";
@@ -77,6 +78,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   });
 
   const audit = createAudit(db, now);
+  const notices = createNotices();
   const nodeKey = await loadNodeKey(paths.nodeKey);
   const roster = createRoster(nodeKey.fingerprint, createRosterStore<KnownMember>(db), now);
   const mesh = createMemberMesh({
@@ -117,6 +119,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
       nodeKey,
       versions,
       roster,
+      notices,
       copies,
       liveness: mesh.liveness,
       log: log.child({ module: "cluster" }),
@@ -175,6 +178,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
         peers: copies.peers,
         versions,
         removal,
+        notices,
         sweepJoinTokens: cluster.joinTokens.sweep,
         now,
       },
@@ -241,6 +245,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   });
   const epoch = createEpochFollower({
     paths,
+    notices,
     member: () => identity.read(),
     identity,
     copies,

@@ -5,6 +5,7 @@ import { type BootstrapInput, serviceStages } from "./cluster/bootstrap/plan.ts"
 import { type Connections, connectDatastore, createConnections } from "./cluster/connections.ts";
 import type { ClusterLink } from "./cluster/join/link.ts";
 import type { NodeKey } from "./cluster/node-key.ts";
+import type { Notices } from "./cluster/notices.ts";
 import type { Orphans } from "./cluster/orphans/orphans.ts";
 import type { TakeAway } from "./cluster/remove/take-away.ts";
 import type { Roster } from "./cluster/roster.ts";
@@ -48,6 +49,7 @@ export interface MemberDeps {
     readonly link: () => Promise<ClusterLink | undefined>;
     readonly wasRemoved: () => void;
   };
+  readonly notices: Notices;
   readonly sweepJoinTokens: (signal: AbortSignal) => Promise<unknown>;
   readonly now: () => number;
 }
@@ -159,8 +161,9 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       const names = serviceStages(input).flat();
       const reconcilers = [
         keepOpen(input.view.k8sdAddress),
-        createStanding(input.nodeId, {
+        createStanding(input, {
           members: roster.members,
+          notices: deps.notices,
           link: deps.removal.link,
           removed: deps.removal.wasRemoved,
         }),

@@ -31,6 +31,7 @@ import { createMembers } from "./join/members.ts";
 import { createLedger } from "./ledger.ts";
 import { createMigration } from "./migrate/migrate.ts";
 import type { NodeKey } from "./node-key.ts";
+import type { Notices } from "./notices.ts";
 import { createRecords } from "./records.ts";
 import type { Copies } from "./recover/copies.ts";
 import { createRecovery } from "./recover/recovery.ts";
@@ -59,6 +60,7 @@ export interface ClusterDeps {
   /** Of what runs on this node. */
   readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   readonly roster: Pick<Roster, "members" | "replace" | "heardAt">;
+  readonly notices: Pick<Notices, "all">;
   readonly copies: Copies;
   /** What this node believes of the others; undefined where it is alone. */
   readonly liveness: () => ReadonlyMap<string, Liveness> | undefined;

@@ -7,6 +7,7 @@ import { observeConditions } from "./conditions.ts";
 import { toUserFacing } from "./config/user-facing.ts";
 import type { Connections } from "./connections.ts";
 import { featureStatuses } from "./features.ts";
+import type { Notices } from "./notices.ts";
 import type { Roster } from "./roster.ts";
 
 type Member = NodeIdentity<BootstrapInput>;
@@ -19,11 +20,12 @@ export interface StatusDeps {
   readonly connections: () => Connections;
   readonly roster: Pick<Roster, "members" | "heardAt">;
   readonly liveness: () => ReadonlyMap<string, Liveness> | undefined;
+  readonly notices: Pick<Notices, "all">;
   readonly now: () => number;
 }
 
 /** What the node says of itself and of its cluster. */
-export function createStatus({ host, member, connections, roster, liveness, now }: StatusDeps) {
+export function createStatus({ host, member, connections, roster, liveness, notices, now }: StatusDeps) {
   /** The control planes, as far as they are known; before the first look that is this node alone. */
   function memberStatuses(self: Member): NodeStatus[] {
     const own = memberStatus(self);
@@ -56,7 +58,7 @@ export function createStatus({ host, member, connections, roster, liveness, now 
       const self = member();
       const input = self.view;
       const isWorker = input.view.role === "worker";
-      const conditions = await observeConditions(
+      const observed = await observeConditions(
         input,
         {
           services: host.services,
@@ -67,6 +69,9 @@ export function createStatus({ host, member, connections, roster, liveness, now 
         },
         signal,
       );
+      const at = new Date(now()).toISOString();
+      const noted = notices.all().map((notice) => ({ ...notice, ok: false, "observed-at": at }));
+      const conditions = [...observed, ...noted];
       const { datastore } = input.view;
       const heardAt = isWorker ? roster.heardAt() : undefined;
       return {
@@ -80,7 +85,7 @@ export function createStatus({ host, member, connections, roster, liveness, now 
         ...featureStatuses(input.config, new Date(now()).toISOString()),
         nodes: nodeStatuses(),
         ...(heardAt === undefined ? {} : { "heard-at": new Date(heardAt).toISOString() }),
-        conditions: [...conditions],
+        conditions,
       };
     },
 

@@ -17,6 +17,8 @@ export interface BootstrapInput {
   readonly epoch?: number;
   /** How that epoch began; absent in the first. */
   readonly recovery?: RecoveryRecord;
+  /** Which of this node's times in the cluster this is; absent: 1. */
+  readonly incarnation?: number;
   /** Ids of recoveries that this node does not follow, because its own side worked all the while. */
   readonly declined?: readonly string[];
   /** Of a node that joined: how it reaches the cluster without its datastore. */

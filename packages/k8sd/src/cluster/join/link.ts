@@ -24,7 +24,7 @@ export interface ClusterLink {
   advance(action: AdvanceRequest["action"], signal: AbortSignal): Promise<void>;
   members(signal: AbortSignal): Promise<ListMembersResponse>;
   /** What the ledger says of the node that asks. */
-  standing(signal: AbortSignal): Promise<StandingResponse["state"]>;
+  standing(signal: AbortSignal): Promise<StandingResponse>;
   /** Any other question, asked of whichever address answers. */
   ask<N extends EndpointName>(name: N, body: unknown, signal: AbortSignal): Promise<ResponseOf<N>>;
 }
@@ -161,7 +161,7 @@ export function createClusterLink(options: LinkOptions): ClusterLink {
       await patiently("advanceMember", { action } satisfies AdvanceRequest, signal);
     },
     members: (signal) => patiently("listMembers", undefined, signal),
-    standing: async (signal) => (await patiently("memberStanding", undefined, signal)).state,
+    standing: (signal) => patiently("memberStanding", undefined, signal),
     ask: patiently,
   };
 }

@@ -135,6 +135,7 @@ export function createMembers(deps: MembersDeps) {
         epoch: cluster.epoch,
         ...(cluster.recovery === undefined ? {} : { recovery: cluster.recovery }),
       },
+      incarnation: member.incarnation,
       config,
       "pod-cidrs": [...podCidrsOf(config, member)],
       ...listed(config, await ledger.members(signal)),
@@ -159,7 +160,7 @@ export function createMembers(deps: MembersDeps) {
     const member = await ledger.member(id, signal);
     if (member === undefined || member.publicKeyFingerprint !== key) {
       // Nothing is held for it any more, which is what it asks for.
-      if (action === "release" && member === undefined) return;
+      if ((action === "release" || action === "leave") && member === undefined) return;
       throw new AppError("forbidden", "cannot go on with the join: no place is held for the node with this key", {
         remedy: "Start again with 'k8s join-cluster'.",
       });
@@ -184,8 +185,15 @@ export function createMembers(deps: MembersDeps) {
 
   async function standing(caller: Caller, signal: AbortSignal): Promise<StandingResponse> {
     const key = keyOf(caller);
-    const member = await (await ledgerOf()).member(nodeIdOf(key), signal);
-    return { state: member?.publicKeyFingerprint === key ? member.state : "unknown" };
+    const ledger = await ledgerOf();
+    // One after the other: a recovery between the two must not make an old state one of the new epoch.
+    const cluster = await ledger.cluster(signal);
+    const member = await ledger.member(nodeIdOf(key), signal);
+    if (cluster === undefined) {
+      throw new AppError("unavailable", "cannot tell which node calls: the cluster is not recorded yet");
+    }
+    if (member?.publicKeyFingerprint !== key) return { state: "unknown", epoch: cluster.epoch, incarnation: 0 };
+    return { state: member.state, epoch: cluster.epoch, incarnation: member.incarnation };
   }
 
   return { list, prepare, reserve, advance, standing };

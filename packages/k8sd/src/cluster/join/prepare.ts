@@ -143,6 +143,7 @@ export function prepareJoin(
     nodeId: answer.id,
     clusterId: answer.cluster.id,
     epoch: answer.cluster.epoch,
+    incarnation: answer.incarnation,
     ...(answer.cluster.recovery === undefined ? {} : { recovery: answer.cluster.recovery }),
     view,
     config,

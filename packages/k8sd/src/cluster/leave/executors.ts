@@ -54,7 +54,12 @@ export function createLeaveExecutors(deps: LeaveDeps): Executors<LeaveStep> {
     "await-removal": {
       run: async (_step, context) => {
         const link = await deps.link();
-        await poll(async (signal) => ((await link.standing(signal)) === "removed" ? true : undefined), {
+        const isOut = async (signal: AbortSignal): Promise<true | undefined> => {
+          const { state } = await link.standing(signal);
+          // One that the cluster has never heard of is out as well.
+          return state === "removed" || state === "unknown" || undefined;
+        };
+        await poll(isOut, {
           what: "see this node taken out",
           deadlineMs: removalMs,
           intervalMs: standingMs,

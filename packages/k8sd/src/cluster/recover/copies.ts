@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import type { ClusterEpoch, DatastoreCopy, EndpointName, ResponseOf } from "@k8sd/api-types";
+import type { ClusterEpoch, DatastoreCopy, EndpointName, ResponseOf, StandingResponse } from "@k8sd/api-types";
 import { hostPort, splitHostPort } from "../../components/address.ts";
 import type { NodeView } from "../../components/component.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
@@ -12,7 +12,7 @@ import { withDeadline } from "../../lib/wait.ts";
 import type { IdentityStore, NodeIdentity } from "../../node-db/identity.ts";
 import { fingerprint } from "../../pki/expiry.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
-import { createClusterLink } from "../join/link.ts";
+import { type ClusterLink, createClusterLink } from "../join/link.ts";
 import { clusterKey } from "../ledger-records.ts";
 import type { NodeKey } from "../node-key.ts";
 import type { Roster } from "../roster.ts";
@@ -42,6 +42,8 @@ export interface Copies {
   epoch(self: Self): ClusterEpoch;
   /** In which epochs the other control planes are that answer. */
   epochs(self: Self, signal: AbortSignal): Promise<readonly ClusterEpoch[]>;
+  /** What the ledger of the control plane at this address says of this node. */
+  standing(self: Self, address: string, signal: AbortSignal): Promise<StandingResponse>;
   own(self: Self, signal: AbortSignal): Promise<DatastoreCopy>;
   others(self: Self, signal: AbortSignal): Promise<readonly Answer[]>;
   /**
@@ -79,18 +81,22 @@ export function createCopies(deps: CopiesDeps): Copies {
     return [...addresses].map(([address, name]) => ({ name, address }));
   }
 
+  async function linkTo(self: Self, address: string): Promise<ClusterLink> {
+    const pinned = fingerprint(await readFile(deps.paths.clusterCert, "utf8"));
+    const identity = deps.nodeKey.certificate(self.view.view.name, new Date(deps.now()));
+    return createClusterLink({ addresses: [address], fingerprint: pinned, identity, patienceMs: 0 });
+  }
+
   /** Asks all of them at once; who does not answer gives the reason. */
   async function askAll<N extends EndpointName>(
     self: Self,
     question: N,
     signal: AbortSignal,
   ): Promise<readonly Told<ResponseOf<N>>[]> {
-    const pinned = fingerprint(await readFile(deps.paths.clusterCert, "utf8"));
-    const identity = deps.nodeKey.certificate(self.view.view.name, new Date(deps.now()));
     return Promise.all(
       known(self).map(async ({ name, address }): Promise<Told<ResponseOf<N>>> => {
-        const link = createClusterLink({ addresses: [address], fingerprint: pinned, identity, patienceMs: 0 });
         try {
+          const link = await linkTo(self, address);
           return { name, address, answer: await link.ask(question, undefined, withDeadline(signal, answerMs)) };
         } catch (error) {
           signal.throwIfAborted();
@@ -118,6 +124,8 @@ export function createCopies(deps: CopiesDeps): Copies {
       for (const answer of answers) same.set(answer.id, isSame(answer, self) && !answer.rejoining);
       return answers;
     },
+
+    standing: async (self, address, signal) => (await linkTo(self, address)).standing(withDeadline(signal, answerMs)),
 
     own: async (self, signal) => {
       const { view } = self.view;

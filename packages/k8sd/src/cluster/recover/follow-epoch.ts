@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { ClusterEpoch, StandingResponse } from "@k8sd/api-types";
 import type { Logger } from "pino";
 import type { Paths } from "../../host/paths.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
@@ -7,6 +8,8 @@ import type { Runner } from "../../operations/runner.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { etcdView, ownPeerUrl } from "../join/datastore-view.ts";
 import { peerUrl } from "../join/prepare.ts";
+import type { Notice, Notices } from "../notices.ts";
+import { judge } from "../standing.ts";
 import type { Copies, Self } from "./copies.ts";
 import { planRejoin } from "./plan.ts";
 import { type Answer, backupDirectory, comesAfter } from "./survey.ts";
@@ -15,7 +18,8 @@ export interface FollowEpochDeps {
   readonly paths: Paths;
   /** The member that this node is; undefined before there is one. */
   readonly member: () => Self | undefined;
-  readonly copies: Pick<Copies, "epoch" | "epochs" | "others" | "own">;
+  readonly copies: Pick<Copies, "epoch" | "epochs" | "others" | "own" | "standing">;
+  readonly notices: Pick<Notices, "set">;
   readonly identity: Pick<IdentityStore<BootstrapInput>, "commit">;
   /** When this node's etcd was started that runs now; undefined: it does not run. */
   readonly etcdStartedAt: (signal: AbortSignal) => Promise<number | undefined>;
@@ -43,11 +47,22 @@ export async function followEpoch(deps: FollowEpochDeps, signal: AbortSignal): P
   }
   const own = deps.copies.epoch(self).cluster;
   const epochs = await deps.copies.epochs(self, signal);
-  if (!epochs.some(({ cluster }) => comesAfter(cluster, own) && !isDeclined(self, cluster))) return "in step";
+  const later = epochs.filter(({ cluster }) => comesAfter(cluster, own));
+  const declined = later.find(({ cluster }) => isDeclined(self, cluster));
+  // Who does not answer has neither gone nor yielded.
+  if (epochs.length > 0) deps.notices.set(condition, declined && declinedNotice(declined));
+  if (later.every(({ cluster }) => isDeclined(self, cluster))) return "in step";
   // Only now what costs them something to tell.
-  const latest = latestOf(self, await deps.copies.others(self, signal));
+  const answers = await deps.copies.others(self, signal);
+  const latest = latestOf(self, answers);
   if (latest === undefined) return "in step";
   if (await workedMeanwhile(self, latest, deps, signal)) return decline(self, latest, deps);
+  const { address = "" } = answers.find(({ copy }) => copy === latest) ?? {};
+  const standing = await deps.copies.standing(self, address, signal);
+  if (judge(self.view, standing) !== "member") {
+    deps.notices.set(condition, leftOutNotice(latest, standing));
+    return "in step";
+  }
   const run = deps.runner.start(planRejoin(rejoinInput(self, latest, deps.paths), randomUUID()), {
     timeoutMs: rejoinMs,
   });
@@ -69,14 +84,31 @@ async function workedMeanwhile(self: Self, to: Copy, deps: FollowEpochDeps, sign
   return (await deps.copies.own(self, signal)).quorum;
 }
 
-function decline({ id, clusterId, view }: Self, to: Copy, { identity, log, now }: FollowEpochDeps): "in step" {
+function decline({ id, clusterId, view }: Self, to: Copy, deps: FollowEpochDeps): "in step" {
+  const { identity, log, notices, now } = deps;
   const declined = [...(view.declined ?? []), to.cluster.recovery?.id ?? ""];
-  log.error(
-    { recovered: to.name, epoch: to.cluster.epoch },
-    "Another control plane was recovered while this side worked, so this node does not follow it. Run 'k8s leave --force' on the side that shall be given up, and join its nodes again",
-  );
+  const notice = declinedNotice(to);
+  log.error({ recovered: to.name, epoch: to.cluster.epoch }, notice.message);
+  notices.set(condition, notice);
   identity.commit({ id, clusterId, view: { ...view, declined } }, now());
   return "in step";
+}
+
+const condition = "OneCluster";
+
+function declinedNotice({ name, cluster }: Pick<ClusterEpoch, "name" | "cluster">): Notice {
+  return {
+    reason: "RecoveryDeclined",
+    message: `${cluster.recovery?.by ?? name} was recovered (epoch ${cluster.epoch}) while this side worked, so this node does not follow it, and there are two clusters. Run 'k8s leave --force' on the nodes of the side that shall be given up, and join them again`,
+  };
+}
+
+function leftOutNotice({ name, cluster }: Copy, { state }: StandingResponse): Notice {
+  const what = state === "removed" ? "took this node out" : "has no record of this node's membership";
+  return {
+    reason: "LeftOut",
+    message: `the cluster that ${name} goes on with (epoch ${cluster.epoch}) ${what}, so this node does not follow it. Run 'k8s leave --force' on this node, then join it again with a new token`,
+  };
 }
 
 type Copy = NonNullable<Answer["copy"]>;

@@ -77,6 +77,7 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       reserve: async ({ name }, { key = "" }) => ({
         id: `${name}:${key}`,
         cluster: { id: "c1", epoch: 1 },
+        incarnation: 1,
         config: {},
         "pod-cidrs": [],
         members: [],
@@ -85,7 +86,7 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
         now: 0,
       }),
       advance: async () => {},
-      standing: async () => ({ state: "unknown" }),
+      standing: async () => ({ state: "unknown", epoch: 1, incarnation: 0 }),
     },
     address: {
       setAddress: () => run([], { name: "n1", address: "10.0.0.1:6400", addresses: ["10.0.0.1"], peers: {} }),

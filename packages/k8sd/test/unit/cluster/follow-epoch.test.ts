@@ -1,5 +1,6 @@
-import type { ClusterEpoch, DatastoreCopy } from "@k8sd/api-types";
+import type { ClusterEpoch, DatastoreCopy, StandingResponse } from "@k8sd/api-types";
 import { expect, test } from "vitest";
+import { createNotices } from "../../../src/cluster/notices.ts";
 import { type FollowEpochDeps, followEpoch } from "../../../src/cluster/recover/follow-epoch.ts";
 import { aBootstrapInput } from "../../support/bootstrap-input.ts";
 
@@ -14,8 +15,19 @@ const datastore = {
 } as const;
 
 /** A node in epoch 1 that hears of one in epoch 2; what it does about it. */
-async function does(options: { quorum: boolean; etcdStartedAt: number; theirClockAhead?: number }) {
-  const { quorum, etcdStartedAt, theirClockAhead = 0 } = options;
+async function does(options: {
+  quorum: boolean;
+  etcdStartedAt: number;
+  theirClockAhead?: number;
+  standing?: StandingResponse;
+}) {
+  const {
+    quorum,
+    etcdStartedAt,
+    theirClockAhead = 0,
+    standing = { state: "active", epoch: 2, incarnation: 1 },
+  } = options;
+  const notices = createNotices();
   let self = { id: "id-n1", clusterId: "c", view: { ...base, view: { ...base.view, datastore } } };
   const now = () => recoveredAt + 60_000;
   const copy: DatastoreCopy = {
@@ -43,6 +55,7 @@ async function does(options: { quorum: boolean; etcdStartedAt: number; theirCloc
       epochs: async () => [copy],
       others: async () => [{ name: "n2", address: "192.0.2.2:6400", copy }],
       own: async () => ({ ...copy, ...own, quorum }),
+      standing: async () => standing,
     },
     identity: {
       commit: (identity: typeof self) => {
@@ -58,20 +71,25 @@ async function does(options: { quorum: boolean; etcdStartedAt: number; theirCloc
     },
     journal: { unfinished: () => [] },
     etcdStartedAt: async () => etcdStartedAt,
+    notices,
     log: { error: () => {}, warn: () => {} },
     now,
   } as unknown as FollowEpochDeps;
   const outcomes = [await followEpoch(deps, new AbortController().signal)];
   if (started.length === 0)
     outcomes.push(await followEpoch({ ...deps, etcdStartedAt: async () => now() }, new AbortController().signal));
-  return { started, outcomes };
+  return { started, outcomes, reasons: notices.all().map(({ name, reason }) => `${name} ${reason}`) };
 }
 
 const before = recoveredAt - 10_000;
 const after = recoveredAt + 10_000;
 
 test("a node that was away, or had no quorum, follows a recovery", async () => {
-  expect(await does({ quorum: true, etcdStartedAt: after })).toEqual({ started: ["rejoin"], outcomes: ["rejoined"] });
+  expect(await does({ quorum: true, etcdStartedAt: after })).toEqual({
+    started: ["rejoin"],
+    outcomes: ["rejoined"],
+    reasons: [],
+  });
   expect(await does({ quorum: false, etcdStartedAt: before })).toMatchObject({ started: ["rejoin"] });
 });
 
@@ -79,6 +97,7 @@ test("one that worked all the while does not, and never will, also with its etcd
   expect(await does({ quorum: true, etcdStartedAt: before })).toEqual({
     started: [],
     outcomes: ["in step", "in step"],
+    reasons: ["OneCluster RecoveryDeclined"],
   });
 });
 
@@ -87,4 +106,12 @@ test("a difference of the clocks is none of time", async () => {
   expect(await does(away)).toMatchObject({ started: ["rejoin"] });
   const worked = { quorum: true, etcdStartedAt: before, theirClockAhead: -120_000 };
   expect(await does(worked)).toMatchObject({ started: [] });
+});
+
+test("one that the recovered copy does not know, or knows as removed, keeps what it has and says what to do", async () => {
+  const away = { quorum: false, etcdStartedAt: after };
+  const stays = { started: [], outcomes: ["in step", "in step"], reasons: ["OneCluster LeftOut"] };
+  for (const state of ["unknown", "removed"] as const) {
+    expect(await does({ ...away, standing: { state, epoch: 2, incarnation: 0 } })).toEqual(stays);
+  }
 });
