@@ -80,6 +80,23 @@ describe("plain status", () => {
     expect(lines.slice(10)).toEqual(["", "not ready because:", "  node: no Node is Ready", "  dns: NoAddress", ""]);
   });
 
+  test("names the nodes that do not answer", async () => {
+    const node = { role: "worker", state: "active", address: "10.0.0.9" } as const;
+    const nodes = [
+      { ...node, name: "w1", liveness: "alive" as const },
+      { ...node, name: "w2", liveness: "dead" as const, "last-contact": "2026-08-21T10:00:09.456Z" },
+      { ...node, name: "w3", liveness: "dead" as const },
+    ];
+    const lines = (await plainOf(aStatus({ nodes }))).split("\n");
+    expect(lines.slice(10)).toEqual([
+      "",
+      "do not answer ('k8s mesh' says why):",
+      "  w2 (10.0.0.9): last contact 2026-08-21T10:00:09Z",
+      "  w3 (10.0.0.9): no contact since the start",
+      "",
+    ]);
+  });
+
   test("tells no conditions of a cluster that is ready", async () => {
     expect(await plainOf(aStatus({ conditions }))).toBe(await plainOf(aStatus()));
   });

@@ -93,9 +93,13 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
   }
 
   /** On a worker the copy is what it knows of the cluster; a control plane reads the ledger itself. */
-  async function follow(mesh: Mesh, { view, config }: BootstrapInput, signal: AbortSignal): Promise<void> {
+  async function follow(mesh: Mesh, { nodeId, view, config }: BootstrapInput, signal: AbortSignal): Promise<void> {
     if (view.role !== "worker") return;
-    for await (const _head of mesh.replicaChanges(signal)) roster.replace(fromRecords(mesh.replica.entries, config));
+    for await (const _head of mesh.replicaChanges(signal)) {
+      const members = fromRecords(mesh.replica.entries, config);
+      // A copy from before this node came in; that it is out is said by a control plane itself.
+      if (members.some(({ id }) => id === nodeId)) roster.replace(members);
+    }
   }
 
   async function logChanges(mesh: Mesh, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { parseEndpoints } from "../../../src/apiserver-proxy/endpoints-file.ts";
 import { type ApiserverProxy, type ProxySettings, startProxy } from "../../../src/apiserver-proxy/proxy.ts";
 import {
   type Backend,
@@ -174,6 +175,16 @@ describe("a set of API servers", () => {
     await expect.poll(() => live(proxy), { timeout: 5_000 }).toEqual([b.text]);
     await cut;
     expect(await ofB?.echo("x")).toBe("x");
+  });
+
+  test("one whose node is said to be away gets no new connection while there is another, and is the last try", async () => {
+    const [a, b] = await Promise.all([backend("a"), backend("b")]);
+    const proxy = await proxyTo([]);
+    proxy.set(parseEndpoints(JSON.stringify({ endpoints: [a.text, b.text], away: [a.text] })));
+    for (let dialled = 0; dialled < 4; dialled += 1) expect((await dial(proxy)).name).toBe("b");
+    await b.kill();
+    await expect.poll(() => live(proxy)).toEqual([a.text]);
+    expect((await dial(proxy)).name).toBe("a");
   });
 
   test("over the limit of connections, new ones are dropped and counted, old ones go on", async () => {

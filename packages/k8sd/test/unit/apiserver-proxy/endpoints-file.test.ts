@@ -12,6 +12,14 @@ describe("the endpoints file", () => {
     ]);
   });
 
+  test("marks those whose nodes are away; others that it names so are nothing", () => {
+    const text = '{"endpoints":["10.0.0.2:6443","10.0.0.1:6443"],"away":["10.0.0.2:6443","10.0.0.9:6443",7]}';
+    expect(parseEndpoints(text)).toEqual([
+      { host: "10.0.0.1", port: 6443, text: "10.0.0.1:6443" },
+      { host: "10.0.0.2", port: 6443, text: "10.0.0.2:6443", away: true },
+    ]);
+  });
+
   test.each([
     ["empty list of endpoints", '{"endpoints":[]}'],
     ["no JSON", ""],
