@@ -43,7 +43,5 @@ test("a node without peers, or without a mesh, says so", async () => {
 
 test("programs get everything", async () => {
   expect(JSON.parse(await render(meshOutput(status([peer("w1")])), "json"))).toEqual(status([peer("w1")]));
-  expect(await render(meshOutput(status([peer("w1")])), "yaml")).toContain(
-    "    last-contact: 2026-08-21T10:00:09.456Z",
-  );
+  expect(await render(meshOutput(status([peer("w1")])), "yaml")).toContain("  last-contact: 2026-08-21T10:00:09.456Z");
 });
