@@ -2,7 +2,7 @@ import { access, readFile } from "node:fs/promises";
 import type { RequestListener } from "node:http";
 import type { Logger } from "pino";
 import { type BootstrapInput, serviceStages } from "./cluster/bootstrap/plan.ts";
-import { type Connections, connectDatastore, createConnections } from "./cluster/connections.ts";
+import { type Connections, connectDatastore, createConnections, datastoreOptions } from "./cluster/connections.ts";
 import type { ClusterLink } from "./cluster/join/link.ts";
 import type { NodeKey } from "./cluster/node-key.ts";
 import type { Notices } from "./cluster/notices.ts";
@@ -15,6 +15,7 @@ import { listenTls, type TlsListener } from "./http/listeners.ts";
 import { AppError } from "./lib/app-error.ts";
 import { createOwnAddress } from "./reconcile/address.ts";
 import { createApiServers } from "./reconcile/api-servers.ts";
+import { createDatastoreUpkeep } from "./reconcile/datastore-upkeep.ts";
 import { createJoinTokensSweep } from "./reconcile/join-tokens.ts";
 import { createLeaving } from "./reconcile/leaving.ts";
 import { type Reconciler, runReconciler } from "./reconcile/loop.ts";
@@ -137,6 +138,14 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       versions: deps.versions,
       meshPeer: deps.nodeKey.meshPeer,
     }),
+    ...(input.view.datastore.engine === "external"
+      ? []
+      : [
+          createDatastoreUpkeep({
+            connect: () => datastoreOptions(input.view),
+            log: log.child({ module: "datastore" }),
+          }),
+        ]),
     ...(input.kubernetes ? [createNodeLabels(input.view, { kube: connections.kube, members: roster.members })] : []),
   ];
 

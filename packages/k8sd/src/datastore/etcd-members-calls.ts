@@ -1,7 +1,15 @@
 import { AppError } from "../lib/app-error.ts";
 import { type Channel, type ClientTls, openChannel } from "./channel.ts";
+import { isCompacted } from "./client-errors.ts";
 import type { Member } from "./datastore.ts";
 import {
+  type AlarmMember,
+  AlarmRequest,
+  AlarmResponse,
+  CompactionRequest,
+  CompactionResponse,
+  DefragmentRequest,
+  DefragmentResponse,
   MemberAddRequest,
   MemberAddResponse,
   MemberListRequest,
@@ -18,6 +26,7 @@ import {
   StatusRequest,
   StatusResponse,
 } from "./gen/etcd.ts";
+import { alarmAction, alarmType } from "./wire.ts";
 
 export interface EtcdMembersOptions {
   /** Client URLs to begin with; those of the members join them as they become known. */
@@ -28,6 +37,8 @@ export interface EtcdMembersOptions {
 }
 
 const defaultAttemptMs = 3_000;
+/** Some 100,000 revisions a second. */
+const compactMs = 60_000;
 
 /** etcd's calls about members, each asked of one endpoint after the other until one answers. */
 export type MemberCalls = ReturnType<typeof createMemberCalls>;
@@ -48,12 +59,12 @@ export function createMemberCalls(options: EtcdMembersOptions) {
     return opened;
   }
 
-  async function ask<Q, A>(method: Method<Q, A>, message: Q, signal: AbortSignal): Promise<A> {
+  async function ask<Q, A>(method: Method<Q, A>, message: Q, signal: AbortSignal, timeoutMs?: number): Promise<A> {
     let last: unknown;
     for (const endpoint of endpoints) {
       signal.throwIfAborted();
       try {
-        const answer = await at(endpoint, method, message, signal);
+        const answer = await at(endpoint, method, message, signal, timeoutMs);
         endpoints = [endpoint, ...endpoints.filter((other) => other !== endpoint)];
         return answer;
       } catch (error) {
@@ -123,6 +134,26 @@ export function createMemberCalls(options: EtcdMembersOptions) {
     },
     status: (endpoint: string, timeoutMs: number, signal: AbortSignal) =>
       at(endpoint, methods.status, {}, signal, timeoutMs),
+    /** The member answers nobody until it is done. */
+    async defragment(endpoint: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+      await at(endpoint, methods.defragment, {}, signal, timeoutMs);
+    },
+    /** Of all members. */
+    async alarms(signal: AbortSignal): Promise<readonly AlarmMember[]> {
+      return (await ask(methods.alarm, { action: alarmAction.get, memberId: 0n, alarm: alarmType.none }, signal))
+        .alarms;
+    },
+    async disarm(alarm: AlarmMember, signal: AbortSignal): Promise<void> {
+      await ask(methods.alarm, { action: alarmAction.deactivate, ...alarm }, signal);
+    },
+    /** Until what is compacted is free. */
+    async compact(revision: number, signal: AbortSignal): Promise<void> {
+      try {
+        await ask(methods.compact, { revision, physical: true }, signal, compactMs);
+      } catch (error) {
+        if (!isCompacted(error)) throw error;
+      }
+    },
     close(): void {
       for (const opened of channels.values()) opened.close();
     },
@@ -153,5 +184,8 @@ const methods = {
   promote: method("promote a member of", "Cluster/MemberPromote", MemberPromoteRequest, MemberPromoteResponse),
   update: method("move a member of", "Cluster/MemberUpdate", MemberUpdateRequest, MemberUpdateResponse),
   moveLeader: method("move the leader of", "Maintenance/MoveLeader", MoveLeaderRequest, MoveLeaderResponse),
+  defragment: method("defragment", "Maintenance/Defragment", DefragmentRequest, DefragmentResponse),
+  alarm: method("ask the alarms of", "Maintenance/Alarm", AlarmRequest, AlarmResponse),
+  compact: method("compact", "KV/Compact", CompactionRequest, CompactionResponse),
   status: method("ask the state of", "Maintenance/Status", StatusRequest, StatusResponse),
 };

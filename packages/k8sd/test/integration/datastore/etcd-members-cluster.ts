@@ -130,7 +130,7 @@ function makePeerCertificate(dir: string): { cert: string; key: string } {
 }
 
 /** Held all at once, so that no two are the same. */
-async function freePorts(count: number): Promise<readonly number[]> {
+export async function freePorts(count: number): Promise<readonly number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
   const ports: number[] = [];
   for (const server of servers) {
