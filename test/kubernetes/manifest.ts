@@ -18,6 +18,8 @@ interface DebianPackages {
   readonly minimum: string;
   readonly below?: string;
   readonly path: string;
+  /** A folder of bin/ that gets all that the packages hold: for a program that looks for its other files beside it. */
+  readonly into?: string;
 }
 
 export interface GoModule {
@@ -124,13 +126,14 @@ function release(value: unknown, at: string): Release {
 }
 
 function debianPackages(value: unknown, at: string): DebianPackages {
-  const own = fields(value, at, ["suites", "packages", "minimum", "below", "path"]);
+  const own = fields(value, at, ["suites", "packages", "minimum", "below", "path", "into"]);
   return {
     suites: texts(own.suites, `${at}.suites`),
     packages: texts(own.packages, `${at}.packages`),
     minimum: textOf(own.minimum, `${at}.minimum`),
     path: textOf(own.path, `${at}.path`),
     ...(own.below === undefined ? {} : { below: textOf(own.below, `${at}.below`) }),
+    ...(own.into === undefined ? {} : { into: textOf(own.into, `${at}.into`) }),
   };
 }
 

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, rm } from "node:fs/promises";
+import { copyFile, cp, mkdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AppError, errorText } from "@k8sd/k8sd/lib/app-error.ts";
 import { fillTemplate, type Program, type SourceName } from "./manifest.ts";
@@ -26,6 +26,8 @@ export interface Programs {
   ): Promise<Obtained & { readonly source: string }>;
 }
 
+/** Documents of packages that are taken whole. */
+const unwanted = ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian"];
 const probeDeadlineMs = 20_000;
 
 const remedies: { readonly [K in SourceName]: string } = {
@@ -76,7 +78,11 @@ async function fromDebian(program: Program, context: SourceContext, deps: Progra
   const debian = await deps.debian();
   const unpacked = join(context.scratch, "debian");
   const { suite, version } = await debian.unpack(wish, unpacked);
-  for (const file of program.files) {
+  if (wish.into !== undefined) {
+    await cp(unpacked, join(context.tree, "bin", wish.into), { recursive: true, verbatimSymlinks: true });
+    for (const each of unwanted) await rm(join(context.tree, "bin", wish.into, each), { recursive: true, force: true });
+  }
+  for (const file of wish.into === undefined ? program.files : []) {
     const target = join(context.tree, "bin", file);
     await mkdir(join(target, ".."), { recursive: true });
     await copyFile(join(unpacked, fillTemplate(wish.path, { file: basename(file) })), target);

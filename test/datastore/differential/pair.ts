@@ -22,13 +22,17 @@ export interface Pair extends AsyncDisposable {
   readonly ours: Target;
 }
 
+/** What starts our server on a new store; SQLite's when there is nothing to say. */
+export type EngineArgs = (folder: string) => Promise<readonly string[]>;
+const noArgs: EngineArgs = async () => [];
+
 /** Both servers empty and in memory: what is compared is what they say, not what a disk does. */
-export async function startPair(etcd: string, parent: string): Promise<Pair> {
+export async function startPair(etcd: string, parent: string, engineArgs: EngineArgs = noArgs): Promise<Pair> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await temporaryFolder(parent));
   const [theirs, ours] = await Promise.all([
     startEtcd(etcd, join(folder.path, "etcd")),
-    startEngine({ dataDir: join(folder.path, "ours") }),
+    startEngine({ dataDir: join(folder.path, "ours"), args: await engineArgs(folder.path) }),
   ]);
   stack.use(theirs);
   stack.use(ours);

@@ -30,5 +30,10 @@ export const etcdErrors = {
   leaseNotFound: () => new EtcdError(grpcStatus.notFound, "etcdserver: requested lease not found"),
   leaseExists: () => new EtcdError(grpcStatus.failedPrecondition, "etcdserver: lease already exists"),
   leaseTtlTooLarge: () => new EtcdError(grpcStatus.outOfRange, "etcdserver: too large lease TTL"),
+  /** Surely nothing happened. */
+  noLeader: () => new EtcdError(grpcStatus.unavailable, "etcdserver: no leader"),
+  /** It may have happened. */
+  connectionLost: () =>
+    new EtcdError(grpcStatus.unavailable, "etcdserver: request timed out, possibly due to connection lost"),
   stopped: () => new EtcdError(grpcStatus.unavailable, "etcdserver: server stopped"),
 } as const;

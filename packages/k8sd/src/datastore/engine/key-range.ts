@@ -23,6 +23,11 @@ export function spanContains(span: KeySpan, key: Uint8Array): boolean {
   }
 }
 
+/** A span as a map index. */
+export function spanText(span: KeySpan): string {
+  return `${span.kind} ${span.key.length} ${keyText(span.key)}${span.kind === "interval" ? keyText(span.end) : ""}`;
+}
+
 /** A key as a map index: latin1 keeps every byte apart. */
 export function keyText(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");

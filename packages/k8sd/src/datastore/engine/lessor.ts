@@ -6,9 +6,9 @@ import { EtcdError, etcdErrors } from "./etcd-error.ts";
 import type { BatchView } from "./store.ts";
 
 /** Shorter lives are raised to this, as etcd does with its default election timeout. */
-const minTtlSeconds = 2;
+export const minTtlSeconds = 2;
 /** etcd's limit; longer ones are refused. */
-const maxTtlSeconds = 9_000_000_000;
+export const maxTtlSeconds = 9_000_000_000;
 /** How often ends are looked at: etcd's own pace, so a lease ends at most this much late. */
 const expiryTickMs = 500;
 /** How much life a power-off may give back to a lease: its rest is written down this often. */

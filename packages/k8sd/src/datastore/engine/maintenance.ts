@@ -29,11 +29,19 @@ export interface MaintenanceDeps {
   readonly disk: Pick<Disk, "foldLog">;
 }
 
-type Row = [id: number, key: Buffer, revision: number, created: number, version: number, value: Buffer | null];
+export type HashedChange = [key: Buffer, revision: number, created: number, version: number, value: Buffer | null];
+type Row = [id: number, ...HashedChange];
 
 /** Each slice is a few milliseconds of work; between them the event loop belongs to the clients. */
 const pagesPerSlice = 100;
 const rowsPerSlice = 500;
+
+/** The hash with one more change. Equal content has equal hashes, whatever it is kept in. */
+export function hashOf(sum: number, compacted: number, [key, revision, created, version, value]: HashedChange): number {
+  // A deletion at or before the compaction may or may not have been freed yet.
+  if (version === 0 && revision <= compacted) return sum;
+  return crc32(value ?? "", crc32(key, crc32(`${revision} ${created} ${version} `, sum)));
+}
 
 export function createMaintenance({ db, durable, queue, disk }: MaintenanceDeps): Maintenance {
   const freePages = db.prepare("PRAGMA freelist_count").pluck();
@@ -53,11 +61,7 @@ export function createMaintenance({ db, durable, queue, disk }: MaintenanceDeps)
     let last: Row | undefined;
     for (;;) {
       const rows = visible.all({ revision: last?.[2] ?? 0, id: last?.[0] ?? 0, at, compacted }) as Row[];
-      for (const [, key, revision, created, version, value] of rows) {
-        // A deletion at or before the compaction may or may not have been freed yet.
-        if (version === 0 && revision <= compacted) continue;
-        sum = crc32(value ?? "", crc32(key, crc32(`${revision} ${created} ${version} `, sum)));
-      }
+      for (const [, ...change] of rows) sum = hashOf(sum, compacted, change);
       if (rows.length < rowsPerSlice) return sum;
       last = rows.at(-1);
       await turn();

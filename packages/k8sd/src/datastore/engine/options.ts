@@ -25,6 +25,8 @@ export interface ServerOptions {
   readonly keyLimits: KeyLimits;
   /** It ends with its standard input, and so with who started it, however that one ends. */
   readonly untilStdinEnds: boolean;
+  /** A file that holds the URL of a PostgreSQL database, which takes the place of the data directory's own store. */
+  readonly databaseUrlFile: string | undefined;
   readonly logLevel: string;
 }
 
@@ -54,6 +56,7 @@ export function parseOptions(args: readonly string[]): ServerOptions {
         "initial-revision": { ...text, default: "1" },
         "client-keys": { ...text, multiple: true, default: [] },
         "until-stdin-ends": { ...text, default: "false" },
+        "database-url-file": text,
         "log-level": { ...text, default: "info" },
       },
     }),
@@ -75,6 +78,7 @@ export function parseOptions(args: readonly string[]): ServerOptions {
     initialRevision: positive("initial-revision", values["initial-revision"]),
     keyLimits: new Map(values["client-keys"].map(parseKeyLimit)),
     untilStdinEnds: flag("until-stdin-ends", values["until-stdin-ends"]),
+    databaseUrlFile: values["database-url-file"],
     logLevel: values["log-level"],
   };
   if (listen.length === 0) throw invalid("listen-client-urls", "names no address");

@@ -1,10 +1,11 @@
 import { chmod, readFile, rm } from "node:fs/promises";
 import type { Logger } from "pino";
+import type { Backend } from "./backend.ts";
 import { createEngine } from "./engine.ts";
 import { createGrpcServer, type TlsFiles } from "./grpc-server.ts";
 import { maxRequestBytes } from "./kv-service.ts";
 import type { ListenAddress, ServerOptions } from "./options.ts";
-import { createSqliteBackend } from "./sqlite-backend.ts";
+import { type BackendDeps, createSqliteBackend } from "./sqlite-backend.ts";
 
 /** gRPC's limit lies above the request's own, so that a request slightly too large gets etcd's own words. */
 const maxMessageBytes = maxRequestBytes + 512 * 1024;
@@ -19,7 +20,7 @@ export async function runServer(options: ServerOptions, log: Logger, stop: Abort
     failure = error;
     stop.abort();
   };
-  const backend = createSqliteBackend(options, { log: log.child({ module: "engine" }), broken });
+  const backend = await openBackend(options, { log: log.child({ module: "engine" }), broken });
   const engine = createEngine(options, { backend, clientUrls });
   started.defer(() => engine.stop());
 
@@ -41,6 +42,15 @@ export async function runServer(options: ServerOptions, log: Logger, stop: Abort
   log.info("Stopping");
   await started.disposeAsync();
   if (failure !== undefined) throw failure;
+}
+
+/** Each store's code is loaded where it is used. */
+async function openBackend(options: ServerOptions, deps: BackendDeps): Promise<Backend> {
+  const { databaseUrlFile } = options;
+  if (databaseUrlFile === undefined) return createSqliteBackend(options, deps);
+  const url = (await readFile(databaseUrlFile, "utf8")).trim();
+  const { createPostgresBackend } = await import("./postgres-backend.ts");
+  return createPostgresBackend({ ...options, url }, deps);
 }
 
 async function listen(

@@ -14,7 +14,7 @@ type Row = [
 ];
 type PerSpan<T> = { readonly [K in KeySpan["kind"]]: T };
 
-export type SpanQueries = Omit<ReadView, "clusterId" | "memberId" | "revision" | "compactRevision"> & {
+export type SpanQueries = Omit<ReadView, "revision" | "compactRevision"> & {
   keys(span: KeySpan): Uint8Array[];
   /** The value a key had just before a revision; undefined if none is left. */
   previous(key: Uint8Array, revision: number): KeyValue | undefined;

@@ -7,12 +7,12 @@ import { createSpanQueries, type SpanQueries } from "./span-queries.ts";
 export interface Change {
   readonly type: 0 | 1;
   readonly kv: KeyValue;
+  /** What the key was before the revision, from a store that does not look it up when it is asked. */
+  readonly previous?: KeyValue | undefined;
 }
 
 /** What can be read at one state of the store. */
 export interface ReadView {
-  readonly clusterId: bigint;
-  readonly memberId: bigint;
   /** The newest revision. */
   revision(): number;
   compactRevision(): number;
@@ -55,7 +55,7 @@ export interface BatchView extends ReadView {
 /** The multi-version store. A change is seen by readers once it is durable, and not before. */
 export interface Store {
   /** For everybody: what is durable. */
-  readonly durable: ReadView & HistoryView;
+  readonly durable: ReadView & HistoryView & { readonly clusterId: bigint; readonly memberId: bigint };
   /** For the work inside of `batch` alone. */
   readonly running: BatchView;
   /** Runs a batch in one transaction and gives what it changed; between `hold` and `settle`. */
@@ -135,7 +135,6 @@ export function createStore(db: Database, reader: Database): Store {
       previous: ({ kv }) => readable().previous(kv.key, kv.modRevision),
     },
     running: {
-      ...identity,
       ...own,
       revision: () => state.revision,
       compactRevision: () => state.compactRevision,

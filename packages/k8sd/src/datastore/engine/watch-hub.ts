@@ -1,7 +1,7 @@
 import type { KeyValue, WatchCreateRequest, WatchResponse } from "../gen/etcd.ts";
 import { watchFilter } from "../wire.ts";
 import { etcdErrors } from "./etcd-error.ts";
-import { type KeySpan, keyText, spanContains } from "./key-range.ts";
+import { type KeySpan, keyText, spanContains, spanText } from "./key-range.ts";
 import type { Change, HistoryView, Past } from "./store.ts";
 
 /** Changes read from history at a time: what a slow watcher may hold in memory at most, beside one live batch. */
@@ -63,9 +63,6 @@ export function createWatchHub(store: HistoryView): WatchHub {
   const spans = new Map<string, { readonly span: KeySpan; readonly watches: Set<Watch> }>();
   let size = 0;
 
-  const spanName = (span: KeySpan): string =>
-    `${span.kind} ${span.key.length} ${keyText(span.key)}${span.kind === "interval" ? keyText(span.end) : ""}`;
-
   function register(watch: Watch): void {
     size++;
     if (watch.span.kind === "one") {
@@ -74,7 +71,7 @@ export function createWatchHub(store: HistoryView): WatchHub {
       byKey.set(name, set.add(watch));
       return;
     }
-    const name = spanName(watch.span);
+    const name = spanText(watch.span);
     const entry = spans.get(name) ?? { span: watch.span, watches: new Set() };
     entry.watches.add(watch);
     spans.set(name, entry);
@@ -90,7 +87,7 @@ export function createWatchHub(store: HistoryView): WatchHub {
       if (set?.size === 0) byKey.delete(name);
       return;
     }
-    const name = spanName(watch.span);
+    const name = spanText(watch.span);
     const entry = spans.get(name);
     entry?.watches.delete(watch);
     if (entry?.watches.size === 0) spans.delete(name);

@@ -1,0 +1,4 @@
+/** The client without the pool beside it, which a bundle cannot hold: its two module formats do not fit together there. */
+declare module "pg/lib/client.js" {
+  export { Client as default } from "pg";
+}

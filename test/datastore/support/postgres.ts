@@ -1,0 +1,117 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { chown, cp, mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import pg from "pg";
+import { vi } from "vitest";
+import { ensureComponents } from "../../kubernetes/ensure-components.ts";
+import { temporaryFolder } from "./servers.ts";
+
+/** PostgreSQL does not run as root; tests that do give it to this one. */
+const nobody = 65_534;
+const owner = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {};
+const user = "k8s";
+
+export interface Postgres extends AsyncDisposable {
+  /** An empty database of its own; gives its URL. */
+  database(): Promise<string>;
+  /** Runs a statement as the superuser; gives the rows. */
+  run(url: string, sql: string): Promise<unknown[]>;
+  /** As a power-off would, and starts it again. */
+  crash(whileDown?: () => Promise<void>): Promise<void>;
+}
+
+/** A server of Debian's package on a unix socket in a folder of its own. */
+export async function startPostgres(parent?: string): Promise<Postgres> {
+  const { bin } = await ensureComponents({ also: ["postgresql"], report: (line) => console.error(line) });
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(await temporaryFolder(parent));
+  const home = join(folder.path, "postgres");
+  await mkdir(home);
+  if (owner.uid !== undefined) {
+    for (const path of [folder.path, home]) await chown(path, owner.uid, owner.gid);
+  }
+  // The cache may lie where only root can look.
+  const usr = join(owner.uid === undefined ? bin : folder.path, "postgresql", "usr");
+  if (owner.uid !== undefined)
+    await cp(join(bin, "postgresql", "usr"), usr, { recursive: true, verbatimSymlinks: true });
+  const programs = join(usr, "lib", "postgresql", "15", "bin");
+  const libraries = await libraryFolder(join(usr, "lib"));
+  const options = { ...owner, cwd: home, env: { LD_LIBRARY_PATH: libraries, LC_ALL: "C", TZ: "UTC" } };
+  const data = join(home, "data");
+  const initial = ["--pgdata", data, "--username", user, "--auth", "trust", "--no-sync", "--encoding", "UTF8"];
+  await promisify(execFile)(join(programs, "initdb"), initial, options);
+  // Small, because several may run at once; durability is as PostgreSQL comes.
+  await writeFile(
+    join(data, "postgresql.auto.conf"),
+    `listen_addresses = ''\nunix_socket_directories = '${home}'\nshared_buffers = 32MB\nmax_connections = 60\n`,
+  );
+
+  let child: ChildProcess | undefined;
+  let output = "";
+  const url = (database: string) => `postgres://${user}@/${database}?host=${encodeURIComponent(home)}`;
+  const exited = async (signal: NodeJS.Signals): Promise<void> => {
+    const running = child;
+    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    running.once("exit", () => resolve());
+    running.kill(signal);
+    await promise;
+  };
+  async function start(): Promise<void> {
+    const started = spawn(join(programs, "postgres"), ["-D", data], { ...options, stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [started.stdout, started.stderr]) {
+      stream.on("data", (chunk: Buffer) => {
+        output = (output + chunk.toString()).slice(-20_000);
+      });
+    }
+    child = started;
+    try {
+      await vi.waitFor(() => run(url("postgres"), "SELECT 1"), { timeout: 60_000, interval: 100 });
+    } catch (error) {
+      throw new Error(`PostgreSQL does not serve: ${output}`, { cause: error });
+    }
+  }
+  async function run(database: string, sql: string): Promise<unknown[]> {
+    const client = new pg.Client({ connectionString: database });
+    try {
+      await client.connect();
+      return (await client.query(sql)).rows;
+    } finally {
+      await client.end().catch(() => {});
+    }
+  }
+  stack.defer(() => exited("SIGQUIT"));
+  await start();
+  const owned = stack.move();
+
+  return {
+    run,
+    async database() {
+      const name = `test_${randomUUID().replaceAll("-", "")}`;
+      await run(url("postgres"), `CREATE DATABASE ${name}`);
+      return url(name);
+    },
+    async crash(whileDown = async () => {}) {
+      // Killed, its children see that and end; until then the next one does not start.
+      await exited("SIGKILL");
+      await whileDown();
+      await start();
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** The arguments of a server over a database. */
+export async function databaseArgs(folder: string, url: string): Promise<readonly string[]> {
+  const file = join(folder, "database-url");
+  await writeFile(file, `${url}\n`, { mode: 0o600 });
+  return ["--database-url-file", file];
+}
+
+/** The packages' libraries lie in a folder named after the processor. */
+async function libraryFolder(lib: string): Promise<string> {
+  const triplet = (await readdir(lib)).find((name) => name.endsWith("-linux-gnu"));
+  return triplet === undefined ? lib : join(lib, triplet);
+}
