@@ -16,7 +16,7 @@ if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 /** `npm test` kills the daemon around the point of no return; `pnpm test:faults` in each step, and cuts the power too. */
 const everything = process.env.K8SD_FAULTS !== "main";
-const around = ["finish-copy", "commit-engine", "start-engine"];
+const around = ["finish-copy", "commit-engine"];
 
 const { steps, commit } = (() => {
   const before = aBootstrapInput({ kubernetes: false });

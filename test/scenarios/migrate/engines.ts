@@ -67,15 +67,18 @@ export async function isOn(host: Host, engine: Engine): Promise<void> {
 /** Keys of a test, as many as wanted; how long a value is does not matter here. */
 export async function fill(host: Host, keys: number): Promise<void> {
   for (let at = 0; at < keys; at += 100) {
-    const puts = Array.from({ length: Math.min(100, keys - at) }, (_, i) => `put /test/${at + i} ${"v".repeat(500)}\n`);
+    const puts = Array.from(
+      { length: Math.min(100, keys - at) },
+      (_, i) => `put /registry/test/${at + i} ${"v".repeat(500)}\n`,
+    );
     await host.writeFile("/var/tmp/fill", `\n${puts.join("")}\n\n`);
     await host.run("sh", "-c", `${command} txn < /var/tmp/fill > /dev/null`);
   }
 }
 
-/** What a client finds below /test, in one number. */
+/** What a client finds below /registry/test, in one number. */
 export async function contentHash(host: Host): Promise<string> {
-  const { stdout } = await host.run("sh", "-c", `${command} get --prefix /test/ | sha256sum`);
+  const { stdout } = await host.run("sh", "-c", `${command} get --prefix /registry/test/ | sha256sum`);
   return stdout.trim();
 }
 
@@ -89,7 +92,7 @@ export async function write(host: Host): Promise<Writing> {
   const script = [
     "i=0; rm -f /var/tmp/write-stop; : > /var/tmp/acknowledged",
     "while ! test -e /var/tmp/write-stop; do i=$((i+1))",
-    `${command} put /load/$i $i > /dev/null 2>&1 && echo $i >> /var/tmp/acknowledged`,
+    `${command} put /registry/load/$i $i > /dev/null 2>&1 && echo $i >> /var/tmp/acknowledged`,
     "done",
   ].join("\n");
   await host.writeFile("/var/tmp/write.sh", script);
@@ -100,9 +103,11 @@ export async function write(host: Host): Promise<Writing> {
       const runs = async () => (await host.tryRun(["pgrep", "-f", "/var/tmp/write.sh"])).exitCode;
       await expect.poll(runs, { timeout: 30_000 }).toBe(1);
       const acknowledged = (await host.readFile("/var/tmp/acknowledged")).split("\n").filter((line) => line !== "");
-      const found = new Set((await etcdctl(host, "get", "--prefix", "/load/", "--print-value-only")).split("\n"));
+      const found = new Set(
+        (await etcdctl(host, "get", "--prefix", "/registry/load/", "--print-value-only")).split("\n"),
+      );
       expect(acknowledged.filter((value) => !found.has(value))).toEqual([]);
-      await etcdctl(host, "del", "--prefix", "/load/");
+      await etcdctl(host, "del", "--prefix", "/registry/load/");
       return acknowledged.length;
     },
   };

@@ -26,6 +26,8 @@ function render(node: NodeView, alone?: Alone) {
     throw new AppError("internal", "cannot render etcd: the node does not run it or has no address");
   }
   const pki = pkiFiles(paths);
+  // Nobody is waited for before it elects itself.
+  const hasty = alone !== undefined && !alone.forced;
   const client = `https://${hostPort(address, datastore.clientPort)}`;
   const local = `https://${hostPort(node.loopback, datastore.clientPort)}`;
   const peer = `https://${hostPort(address, datastore.peerPort)}`;
@@ -41,9 +43,11 @@ function render(node: NodeView, alone?: Alone) {
       "--cert-file": pki.etcdServer.crt,
       "--client-cert-auth": "true",
       "--data-dir": alone?.dataDir ?? etcdData(paths),
+      "--election-timeout": hasty ? "100" : undefined,
       // The gateway would call its own server with the server's certificate, which is none for clients; nobody uses it.
       "--enable-grpc-gateway": "false",
       "--force-new-cluster": alone?.forced ? "true" : undefined,
+      "--heartbeat-interval": hasty ? "10" : undefined,
       "--initial-advertise-peer-urls": peer,
       "--initial-cluster": peers.map(([name, url]) => `${name}=${url}`).join(","),
       "--initial-cluster-state": datastore.initialCluster.state,

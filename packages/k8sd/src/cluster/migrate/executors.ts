@@ -1,5 +1,7 @@
+import { dirname } from "node:path";
 import type { Logger } from "pino";
 import { kubeApiserver } from "../../components/kube-apiserver.ts";
+import { portNeeds } from "../../components/ports.ts";
 import { type Copy, startCopy } from "../../datastore/migrate/copy.ts";
 import { openStore, type StoreAccess } from "../../datastore/migrate/store-access.ts";
 import type { Host } from "../../host/host.ts";
@@ -141,7 +143,13 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
         await Promise.all([before, after].map(({ view }) => services.stop(engineOf(view).name, context.signal)));
         const data = dataOf(paths, after.view.datastore.engine as ManagedEngine);
         await syncDirectory(data);
-        await syncDirectory(`${data}/..`);
+        await syncDirectory(dirname(data));
+        // From the next step on there is no way back to an engine that could listen there.
+        const conflicts = await host.preflight.ports(
+          portNeeds(after.view, [engineOf(after.view).name]),
+          context.signal,
+        );
+        if (conflicts.length > 0) throw conflictsError("migrate the datastore", conflicts);
       },
     },
 

@@ -1,7 +1,8 @@
 import { join } from "node:path";
+import { isLoopback } from "../../components/address.ts";
 import { portNeeds } from "../../components/ports.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
-import type { Conflict, Host } from "../../host/host.ts";
+import type { Conflict, Host, PortNeed } from "../../host/host.ts";
 import { errorText } from "../../lib/app-error.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { createLedger } from "../ledger.ts";
@@ -35,13 +36,18 @@ export async function problemsOf(
     engine === "sqlite" ? otherControlPlanes(deps, signal) : [],
     host.preflight.emptyDirectories([dataOf(host.paths, engine), scratchOf(host.paths)], signal),
     host.preflight.programs(programsOf(after, host), signal),
-    // At the address that both serve the old engine listens.
-    host.preflight.ports(
-      portNeeds(view, [engineOf(view).name]).filter(({ field }) => field === "etcd-peer-port"),
-      signal,
-    ),
+    host.preflight.ports(newPorts(after), signal),
   ]);
   return found.flat();
+}
+
+/** What the new engine listens on beside the address on loopback, which the old one has now. */
+function newPorts({ view }: BootstrapInput): readonly PortNeed[] {
+  const [address = view.loopback] = view.addresses;
+  return portNeeds(view, [engineOf(view).name]).flatMap((need): PortNeed[] => {
+    if (need.field === "etcd-peer-port") return [need];
+    return need.address === undefined && !isLoopback(address) ? [{ ...need, address }] : [];
+  });
 }
 
 function programsOf({ view }: BootstrapInput, { paths }: Host): readonly string[] {

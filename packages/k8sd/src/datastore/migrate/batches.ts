@@ -1,4 +1,4 @@
-import type { CallOptions, Datastore, KeyValue, Op } from "../datastore.ts";
+import type { CallOptions, Datastore, KeyValue, Op, RangeResult } from "../datastore.ts";
 
 /** etcd takes 128 operations and 1.5 MiB in one transaction. */
 const maxOps = 100;
@@ -50,7 +50,7 @@ export async function writeAll(target: Datastore, writes: readonly Write[], sign
   }
 }
 
-/** All keys in their order, page by page. */
+/** All keys in their order, page by page; the next one is on its way while one is looked at. */
 export async function* pages(
   store: Datastore,
   options: { readonly revision?: number; readonly keysOnly?: boolean; readonly signal: AbortSignal },
@@ -58,13 +58,18 @@ export async function* pages(
   const { revision = 0, keysOnly = false, signal } = options;
   // A zero byte as the end stands for the end of all keys.
   const end = new Uint8Array([0]);
-  let from = new Uint8Array([0]);
   const limit = keysOnly ? pageSize * 50 : pageSize;
-  for (;;) {
-    const page = await store.range({ from, end }, { revision, keysOnly, limit, ...patient(signal) });
-    if (page.kvs.length > 0) yield page.kvs;
-    const last = page.kvs.at(-1);
-    if (!page.more || last === undefined) return;
-    from = new Uint8Array([...last.key, 0]);
+  const read = (at: Uint8Array): Promise<RangeResult> => {
+    const page = store.range({ from: at, end }, { revision, keysOnly, limit, ...patient(signal) });
+    page.catch(() => {
+      // Whoever looks at it gets it; nobody may want it any more.
+    });
+    return page;
+  };
+  for (let reading: Promise<RangeResult> | undefined = read(new Uint8Array([0])); reading !== undefined; ) {
+    const { kvs, more }: RangeResult = await reading;
+    const last = kvs.at(-1);
+    reading = more && last !== undefined ? read(new Uint8Array([...last.key, 0])) : undefined;
+    if (kvs.length > 0) yield kvs;
   }
 }

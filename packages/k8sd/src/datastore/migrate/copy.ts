@@ -1,8 +1,8 @@
 import { AppError } from "../../lib/app-error.ts";
-import type { Datastore, Revision } from "../datastore.ts";
+import type { Datastore, KeyValue, Revision } from "../datastore.ts";
 import { everything, pages, patient, type Write, writeAll, writeBatch } from "./batches.ts";
 import { type ChangeLog, followChanges } from "./change-log.ts";
-import { createFingerprint, sameOrder } from "./fingerprint.ts";
+import { type Content, createFingerprint, sameOrder } from "./fingerprint.ts";
 import { copyLeases, type LeaseCopier } from "./leases.ts";
 import { raiseRevision } from "./raise.ts";
 import type { StoreAccess } from "./store-access.ts";
@@ -96,12 +96,11 @@ async function finish({ source, target, log, floor, signal }: Running): Promise<
   await drain(log, target.data, signal);
   if (log.seen() < last) await follow(followChanges(source.data, log.seen(), signal), target.data, last, signal);
   const leases = await copyLeases(source, target, signal);
-  const original = await readSource(source.data, last, leases, target.data, signal);
-  const copied = createFingerprint();
-  for await (const page of pages(target.data, { signal })) {
-    for (const kv of page) copied.add(kv);
-  }
-  const { keys, hash, revisions } = copied.result();
+  await writeLeased(source.data, last, leases, target.data, signal);
+  const [original, { keys, hash, revisions }] = await Promise.all([
+    fingerprintOf(source.data, last, signal),
+    fingerprintOf(target.data, 0, signal),
+  ]);
   if (hash !== original.hash || !sameOrder(original.revisions, revisions)) {
     throw new AppError("internal", "cannot copy the datastore: the copy differs from its source", {
       remedy: "see that nobody else writes to the target, and try again",
@@ -115,22 +114,45 @@ async function finish({ source, target, log, floor, signal }: Running): Promise<
   return { keys, leases: leases.granted(), hash, sourceRevision: last, targetRevision, finishMs };
 }
 
-/** Hashes the source, and writes its keys with leases, which the copy got without. */
-async function readSource(
+/** What has a lease in the source: the copy got it without. */
+async function writeLeased(
   source: Datastore,
   revision: Revision,
   leases: LeaseCopier,
   target: Datastore,
   signal: AbortSignal,
-) {
-  const fingerprint = createFingerprint();
-  for await (const page of pages(source, { revision, signal })) {
-    for (const kv of page) fingerprint.add(kv);
+): Promise<void> {
+  for await (const page of pages(source, { revision, keysOnly: true, signal })) {
     const leased = page.filter(({ lease }) => lease !== 0n);
-    for (const { lease } of leased) await leases.need(lease);
-    await writeAll(target, leased, signal);
+    for (let at = 0; at < leased.length; at += readAtOnce) {
+      const part = leased.slice(at, at + readAtOnce);
+      const writes = await readKeys(source, part, revision, signal);
+      for (const { lease } of writes) await leases.need(lease);
+      await writeAll(target, writes, signal);
+    }
+  }
+}
+
+async function fingerprintOf(store: Datastore, revision: Revision, signal: AbortSignal): Promise<Content> {
+  const fingerprint = createFingerprint();
+  for await (const page of pages(store, { revision, signal })) {
+    for (const kv of page) fingerprint.add(kv);
   }
   return fingerprint.result();
+}
+
+const readAtOnce = 50;
+
+/** Those of the keys that are there. */
+async function readKeys(
+  store: Datastore,
+  keys: readonly { readonly key: Uint8Array }[],
+  revision: Revision,
+  signal: AbortSignal,
+): Promise<readonly KeyValue[]> {
+  const success = keys.map(({ key }) => ({ op: "range", range: { key }, select: { revision } }) as const);
+  const { results } = await store.txn({ success }, patient(signal));
+  return results.flatMap((result) => (result.op === "range" ? result.kvs : []));
 }
 
 async function load({ source, target, progress }: CopyOptions, signal: AbortSignal): Promise<void> {
@@ -139,19 +161,16 @@ async function load({ source, target, progress }: CopyOptions, signal: AbortSign
     for (const { key, modRevision } of page) found.push({ key, modRevision });
   }
   found.sort((a, b) => a.modRevision - b.modRevision);
-  const readAtOnce = 50;
   for (let at = 0; at < found.length; at += readAtOnce) {
     const part = found.slice(at, at + readAtOnce);
-    const success = part.map(({ key }) => ({ op: "range", range: { key } }) as const);
-    const { results } = await source.data.txn({ success }, patient(signal));
-    const writes: Write[] = results.flatMap((result) => (result.op === "range" ? result.kvs : []).map(withoutLease));
+    const writes = (await readKeys(source.data, part, 0, signal)).map(withoutLease);
     await writeAll(target.data, writes, signal);
     progress?.(Math.min(at + readAtOnce, found.length), found.length);
   }
 }
 
 /** A lease that nobody renews here would run out while the copy lasts. */
-const withoutLease = ({ key, value }: Write): Write => ({ key, value });
+const withoutLease = ({ key, value }: KeyValue): Write => ({ key, value });
 
 /** Writes what changed until the target knows all up to a revision. */
 async function follow(log: ChangeLog, target: Datastore, upTo: Revision, signal: AbortSignal): Promise<void> {

@@ -7,6 +7,8 @@ export interface LeaseCopier {
   granted(): number;
 }
 
+/** What ended in the copy alone would be missing when the two are compared. */
+const copySeconds = 30;
 /** A busy cluster has thousands of leases, by its events; grants in flight share a fsync. */
 const inFlight = 64;
 
@@ -32,9 +34,10 @@ export async function copyLeases(source: StoreAccess, target: StoreAccess, signa
 
 /**
  * A lease has one number for its life and for what a renewal gives it. Who renews does so in the first half of the life; such
- * a lease keeps its number, or it would run out between two renewals. The others keep what is left of them.
+ * a lease keeps its number, or it would run out between two renewals. The others keep what is left of them, and enough for the
+ * copy to be complete before it ends.
  */
 export function lifeInCopy({ secondsLeft, grantedSeconds }: LeaseLife): number {
   if (secondsLeft * 2 >= grantedSeconds) return Math.max(grantedSeconds, 1);
-  return Math.max(secondsLeft, 1);
+  return Math.max(secondsLeft, Math.min(grantedSeconds, copySeconds), 1);
 }
