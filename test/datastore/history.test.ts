@@ -3,9 +3,8 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { createRandom } from "./differential/program.ts";
-import { eventFaults, revisionFaults, watchFaults } from "./history/guarantees.ts";
-import { violations } from "./history/linearizable.ts";
 import { type Control, type History, record } from "./history/record.ts";
+import { expectSound, faultsOf } from "./history/sound.ts";
 import { type EngineOptions, freePort, type Server, startEngine, temporaryFolder } from "./support/servers.ts";
 import { mountSmallDisk } from "./support/small-disk.ts";
 import { createForgetfulDisk } from "./support/unsynced.ts";
@@ -14,8 +13,6 @@ import { createForgetfulDisk } from "./support/unsynced.ts";
 const rounds = Number(process.env.K8SD_HISTORY_ROUNDS ?? 1);
 const seed = Number(process.env.K8SD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const clients = 16;
-/** Fewer would say little about what happens together; such a run does not count. */
-const leastPerSecond = 200;
 
 /** The load before and after each fault. */
 const betweenFaultsMs = 2_000;
@@ -33,7 +30,7 @@ async function underFaults(
   faults = rounds,
 ): Promise<History> {
   return record({
-    endpoint: engine.server.endpoint,
+    endpoints: [engine.server.endpoint],
     clients,
     seed,
     padding,
@@ -46,25 +43,6 @@ async function underFaults(
       }
     },
   });
-}
-
-function faultsOf({ operations, watches, reference, from }: History): string[] {
-  return [
-    ...violations(operations).map((each) => `not linearizable: ${JSON.stringify(each)}`),
-    ...revisionFaults(operations),
-    ...eventFaults(operations, reference, from),
-    ...watches.flatMap((watch) => watchFaults(watch, reference)),
-  ];
-}
-
-function expectSound(history: History): void {
-  const answered = history.operations.filter(({ answer }) => answer).length;
-  const rate = (answered + history.refused) / history.seconds;
-  const open = history.operations.length - answered;
-  const figures = `${answered} operations answered in ${history.seconds.toFixed(1)} s (${rate.toFixed(0)}/s), ${history.refused} refused, ${open} without an answer, ${history.reference.length} events, ${history.watches.length} watches, seed ${seed}`;
-  console.log(figures);
-  expect(rate, `too few operations to count: ${figures}`).toBeGreaterThanOrEqual(leastPerSecond);
-  expect(faultsOf(history), figures).toEqual([]);
 }
 
 async function start(options: EngineOptions): Promise<Engine & AsyncDisposable> {
@@ -84,7 +62,7 @@ describe("a concurrent history is linearizable and its watches are reliable", ()
   test("over kill -9 and restart", async () => {
     await using folder = await temporaryFolder();
     await using engine = await start({ dataDir: join(folder.path, "data") });
-    expectSound(await underFaults(engine, 0, () => crash(engine)));
+    expectSound(seed, await underFaults(engine, 0, () => crash(engine)));
   });
 
   test("over pauses, short ones and one beyond the clients' deadline", async () => {
@@ -97,7 +75,7 @@ describe("a concurrent history is linearizable and its watches are reliable", ()
       process.kill(engine.server.pid, "SIGCONT");
       pauseMs = 300;
     };
-    expectSound(await underFaults(engine, 0, pause));
+    expectSound(seed, await underFaults(engine, 0, pause));
   });
 
   test("over a full disk that gets room again, and a kill while it is full", async (context) => {
@@ -118,7 +96,7 @@ describe("a concurrent history is linearizable and its watches are reliable", ()
       kill = !kill;
     };
     // Values so large that the log soon has to grow.
-    expectSound(await underFaults(engine, 24_000, full, rounds * 2));
+    expectSound(seed, await underFaults(engine, 24_000, full, rounds * 2));
   });
 
   test("over crashes that lose what no fsync covered", async (context) => {
@@ -139,7 +117,7 @@ describe("a concurrent history is linearizable and its watches are reliable", ()
         takenBack += found.takenBack;
       });
     // Twice as many: a crash between a write and its fsync takes luck.
-    expectSound(await underFaults(engine, 500, powerOff, rounds * 2));
+    expectSound(seed, await underFaults(engine, 500, powerOff, rounds * 2));
     console.log(`at the crashes ${undurable} writes were not covered by an fsync, ${takenBack} of them were lost`);
   });
 

@@ -17,6 +17,7 @@ export const tiers: readonly Tier[] = [
     needsHosts: true,
     main: true,
     beyond: [
+      "test/datastore/postgres-history.test.ts",
       "test/scenarios/address/kubernetes.test.ts",
       "test/scenarios/address/of-three.test.ts",
       "test/scenarios/join/five-nodes.test.ts",

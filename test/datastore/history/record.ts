@@ -26,7 +26,8 @@ export interface Control {
 }
 
 export interface RecordOptions {
-  readonly endpoint: string;
+  /** Servers of one store; clients and watchers are spread over them. */
+  readonly endpoints: readonly [string, ...string[]];
   readonly clients: number;
   readonly seed: number;
   /** Bytes of each value beside its name. */
@@ -45,7 +46,9 @@ const resourceExhausted = 8;
 
 /** Clients that write and read, and watchers, until `during` ends. */
 export async function record(options: RecordOptions): Promise<History> {
-  const connections = Array.from({ length: options.clients }, () => openConnection(options.endpoint));
+  const endpointOf = (index: number): string =>
+    options.endpoints[index % options.endpoints.length] ?? options.endpoints[0];
+  const connections = Array.from({ length: options.clients }, (_, index) => openConnection(endpointOf(index)));
   const calls = connections.map(etcdCalls);
   const stop = new AbortController();
   const operations: Operation[] = [];
@@ -54,7 +57,7 @@ export async function record(options: RecordOptions): Promise<History> {
   try {
     const from = ((await (calls[0] as EtcdCalls).status({})).header?.revision ?? 0) + 1;
     const watching = new AbortController();
-    const watches = watchFrom(options.endpoint, from, watching.signal);
+    const watches = watchFrom(endpointOf, from, watching.signal);
     const begun = performance.now();
     const clients = calls.map((each, client) =>
       runClient(each, client, options, {
@@ -191,7 +194,7 @@ const answerOf = (kv: KeyValue | undefined, revision = 0): Answer => ({
 });
 
 /** Watchers of the product's own client, which resumes by itself. */
-function watchFrom(endpoint: string, from: number, signal: AbortSignal) {
+function watchFrom(endpointOf: (index: number) => string, from: number, signal: AbortSignal) {
   const all: {
     seen: SeenWatch & { readonly seen: (SeenEvent | { readonly progress: number })[] };
     done: Promise<void>;
@@ -199,7 +202,7 @@ function watchFrom(endpoint: string, from: number, signal: AbortSignal) {
   const add = (name: string, first: number, keys: string) => {
     const seen: (SeenEvent | { readonly progress: number })[] = [];
     const watch = { name, from: first, prefix: keys, seen };
-    all.push({ seen: watch, done: follow(endpoint, watch, signal) });
+    all.push({ seen: watch, done: follow(endpointOf(all.length), watch, signal) });
   };
   for (const name of ["first", "second", "third", "fourth"]) add(name, from, prefix);
   return {
