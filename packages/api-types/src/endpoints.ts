@@ -293,6 +293,18 @@ export const endpoints = {
     request: snapshots.saveSnapshotRequest,
     response: snapshots.snapshot,
   }),
+  planRestore: endpoint("POST", "/1.0/k8sd/snapshots/restore/plan", {
+    access: "trusted",
+    beforeInit: true,
+    request: snapshots.restorePlanRequest,
+    response: snapshots.restorePlan,
+  }),
+  restoreSnapshot: endpoint("POST", "/1.0/k8sd/snapshots/restore", {
+    access: "trusted",
+    beforeInit: true,
+    request: snapshots.restoreRequest,
+    response: snapshots.restoreResponse,
+  }),
 
   listOperations: endpoint("GET", "/1.0/k8sd/operations", {
     access: "trusted",

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { nanoseconds, text, timestamp } from "./bounds.ts";
+import { name, nanoseconds, text, timestamp } from "./bounds.ts";
 
 export const snapshotKeyRequest = z.strictObject({
   /** Also where the cluster has a key. */
@@ -55,3 +55,47 @@ export const saveSnapshotRequest = z.strictObject({
   timeout: nanoseconds.default(0),
 });
 export type SaveSnapshotRequest = z.infer<typeof saveSnapshotRequest>;
+
+export const restorePlanRequest = z.strictObject({
+  /** On the node that is asked. */
+  path: text.min(1),
+  /** The content of the operator's key file. */
+  key: text.min(1),
+  /** For a machine that belongs to no cluster; "" = as the snapshot has it. */
+  engine: z.enum(["", "sqlite", "etcd"]).default(""),
+  name: name.default(""),
+  address: text.default(""),
+});
+export type RestorePlanRequest = z.infer<typeof restorePlanRequest>;
+
+export const restorePlan = z.object({
+  /** Whether the node is a control plane of the cluster, or becomes one. */
+  mode: z.enum(["new", "in-place"]),
+  node: z.string(),
+  engine: z.enum(["sqlite", "etcd"]),
+  /** The epoch that begins. */
+  epoch: z.int(),
+  created: timestamp,
+  cluster: z.string(),
+  /** Where the snapshot comes from. */
+  from: z.object({ node: z.string(), engine: z.string(), revision: z.int(), epoch: z.int() }),
+  keys: z.int(),
+  /** Names of members that stay, and of those that are taken out. */
+  kept: z.array(z.string()),
+  removed: z.array(z.string()),
+  /** Where the data is kept that is now on this node. */
+  backup: z.string().optional(),
+  /** Why it should not be done. */
+  refusal: z.object({ message: z.string(), remedy: z.string(), forceable: z.boolean() }).optional(),
+});
+export type RestorePlan = z.infer<typeof restorePlan>;
+
+export const restoreRequest = restorePlanRequest.extend({
+  /** Also where another control plane answers. */
+  force: z.boolean().default(false),
+  timeout: nanoseconds.default(0),
+});
+export type RestoreRequest = z.infer<typeof restoreRequest>;
+
+export const restoreResponse = z.object({ node: z.string(), epoch: z.int(), backup: z.string().optional() });
+export type RestoreResponse = z.infer<typeof restoreResponse>;

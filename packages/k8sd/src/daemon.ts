@@ -22,6 +22,8 @@ import type { RecoverStep, RejoinStep } from "./cluster/recover/plan.ts";
 import { createRemoval } from "./cluster/remove/removal.ts";
 import { createRoster, type KnownMember } from "./cluster/roster.ts";
 import { createSealFile } from "./cluster/seal.ts";
+import { createRebuildExecutors, createRestoreExecutors } from "./cluster/snapshot/restore-executors.ts";
+import type { RebuildStep, RestoreStep } from "./cluster/snapshot/restore-plan.ts";
 import { createSaveExecutors } from "./cluster/snapshot/save-executors.ts";
 import type { SaveStep } from "./cluster/snapshot/save-plan.ts";
 import { inspectMachine } from "./components/machine.ts";
@@ -196,7 +198,10 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     listener: member,
     joined: () => runMember(),
   };
-  runner.register<BootstrapStep>("bootstrap", createBootstrapExecutors(setUp));
+  runner.register<BootstrapStep | RebuildStep>("bootstrap", {
+    ...createBootstrapExecutors(setUp),
+    ...createRebuildExecutors(setUp),
+  });
   runner.register<JoinStep>(
     "join",
     createJoinExecutors({ ...setUp, link: (input) => linkOf(input, { nodeKey, now }) }),
@@ -208,7 +213,9 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     "migrate",
     createMigrateExecutors({ ...setUp, member, log: log.child({ module: "migration" }) }),
   );
-  runner.register<SaveStep>("snapshot", createSaveExecutors({ ...setUp, log: log.child({ module: "snapshot" }) }));
+  const snapshots = { ...setUp, member, log: log.child({ module: "snapshot" }) };
+  runner.register<SaveStep>("snapshot", createSaveExecutors(snapshots));
+  runner.register<RestoreStep>("restore", createRestoreExecutors(snapshots));
   runner.register<AddressStep>(
     "set-address",
     createAddressExecutors({

@@ -5,7 +5,7 @@ import type { Network } from "../../hosts/network.ts";
 import type { Host } from "../../hosts/types.ts";
 import { createNode, createNodeNetwork } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
-import { put } from "../recover/three.ts";
+import { put } from "./keys.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);

@@ -35,6 +35,8 @@ describe("endpoint table", () => {
       "root",
       "serverStatus",
       "serverReady",
+      "planRestore",
+      "restoreSnapshot",
       "listOperations",
       "getOperation",
       "cancelOperation",
@@ -54,6 +56,7 @@ describe("endpoint table", () => {
       "serverStatus",
       // The secret of a token, or a member's key, is asked for by the endpoint itself.
       "reserveMember",
+      "prepareMember",
       "memberStanding",
       "advanceMember",
       "moveMember",

@@ -41,7 +41,10 @@ export function recoverCommand(deps: CliDeps): Command {
     if (plan.refusal !== undefined && !(force && plan.refusal.forceable)) {
       throw new CliError(`Error: ${plan.refusal.message}. ${plan.refusal.remedy}\n`);
     }
-    if (!options.yes) await confirm(deps);
+    if (!options.yes) {
+      const { confirm } = await import("../confirm.ts");
+      await confirm(deps);
+    }
     const { followOperation } = await import("../follow.ts");
     const body: RecoverRequest = { force, timeout };
     const result = await followOperation<RecoverResponse>(
@@ -51,16 +54,4 @@ export function recoverCommand(deps: CliDeps): Command {
     ).catch(fail);
     deps.print(await render(recoveryOutput(result), format));
   });
-}
-
-async function confirm(deps: CliDeps): Promise<void> {
-  const input = deps.stdin();
-  if (!("isTTY" in input && input.isTTY === true)) {
-    throw new CliError("Error: nobody can be asked whether to go on. Add --yes to do what is shown above.\n");
-  }
-  deps.printError("Go on? [no]: ");
-  const { createInterface } = await import("node:readline");
-  using lines = createInterface({ input });
-  const { value } = await lines[Symbol.asyncIterator]().next();
-  if (!/^y(es)?$/i.test(String(value ?? "").trim())) throw new CliError("Nothing was changed.\n");
 }

@@ -1,6 +1,6 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Snapshot } from "@k8sd/api-types";
+import type { RestorePlan, Snapshot } from "@k8sd/api-types";
 import { describe, expect, test } from "vitest";
 import { createFakeDaemon, type Routes, sendError, sendSync } from "../support/fake-daemon.ts";
 import { type CliResult, startCli } from "../support/run-cli.ts";
@@ -99,5 +99,81 @@ describe.concurrent("k8s snapshot save and list", () => {
     expect(JSON.parse(json.stdout)).toEqual({ directory: "/s", snapshots: [saved, broken] });
     const yaml = await run(daemon.stateDir, "list", "--output-format", "yaml");
     expect(yaml.stdout).toContain("  problem: it is damaged\n");
+  });
+});
+
+describe.concurrent("k8s snapshot restore", () => {
+  const plan: RestorePlan = {
+    mode: "in-place",
+    node: "n1",
+    engine: "etcd",
+    epoch: 3,
+    created: "2023-11-14T22:13:20.000Z",
+    cluster: "c1",
+    from: { node: "n2", engine: "sqlite", revision: 4711, epoch: 2 },
+    keys: 812,
+    kept: ["w1"],
+    removed: ["n2", "n3"],
+    backup: "/var/lib/etcd/before-epoch-3-of-n1",
+  };
+  const done = { node: "n1", epoch: 3, backup: plan.backup };
+  const restoring = (seen: RestorePlan): Routes => ({
+    ...aNode,
+    "POST /1.0/k8sd/snapshots/restore/plan": (_request, answer) => sendSync(answer, seen),
+    "POST /1.0/k8sd/snapshots/restore": (_request, answer) => sendSync(answer, done),
+  });
+  const withKey = async (daemon: { readonly directory: string }): Promise<readonly string[]> => {
+    const path = join(daemon.directory, "key");
+    await writeFile(path, "the-key\n");
+    return ["restore", "/s/a", "--key-file", path];
+  };
+
+  test("shows what it would do, and does nothing when nobody can be asked", async () => {
+    await using daemon = await createFakeDaemon(restoring(plan));
+    const { code, stderr } = await run(daemon.stateDir, ...(await withKey(daemon)));
+    expect(code).toBe(1);
+    for (const text of [
+      "812 keys of revision 4711, from sqlite on n2, epoch 2 of cluster c1",
+      "n1 becomes the only control plane of the cluster; epoch 3 begins.",
+      "n2, n3: taken out of the cluster",
+      "w1: stays as worker.",
+      "The data that is now on this node is kept in /var/lib/etcd/before-epoch-3-of-n1.",
+      "Add --yes to do what is shown above.",
+    ]) {
+      expect(stderr).toContain(text);
+    }
+    expect(daemon.received.map(({ path }) => path)).not.toContain("/1.0/k8sd/snapshots/restore");
+  });
+
+  test("does it with --yes", async () => {
+    await using daemon = await createFakeDaemon(restoring(plan));
+    const { code, stdout } = await run(daemon.stateDir, ...(await withKey(daemon)), "--yes");
+    expect([code, stdout]).toEqual([
+      0,
+      "Restored the cluster on n1; it is in epoch 3 now.\nThe old data of this node is in /var/lib/etcd/before-epoch-3-of-n1.\n" +
+        "Join n2, n3 again with 'k8s get-join-token' and 'k8s join-cluster'.\n",
+    ]);
+    const body = { path: "/s/a", key: "the-key\n", engine: "", address: "", name: "", force: false };
+    expect(daemon.received.at(-1)?.body).toEqual({ ...body, timeout: 900_000_000_000 });
+  });
+
+  test("says why it should not be done, and does it by force", async () => {
+    const refusal = { message: "cannot restore the snapshot: n2 answers", remedy: "Stop it.", forceable: true };
+    await using daemon = await createFakeDaemon(restoring({ ...plan, refusal }));
+    const flags = [...(await withKey(daemon)), "--yes"];
+    const refused = await run(daemon.stateDir, ...flags);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("n2 answers. Stop it.")]);
+    expect((await run(daemon.stateDir, ...flags, "--force")).code).toBe(0);
+  });
+
+  test.each([
+    [["restore", "/s/a"], "--key-file must name the file"],
+    [["restore", "/s/a", "--key-file", "/no/such/key"], "Could not read the key from /no/such/key"],
+    [["restore", "/s/a", "--key-file", "-", "--engine", "mysql"], "--engine must be sqlite or etcd"],
+    [["restore", "/s/a", "--key-file", "-", "--name", "n9"], "for a machine without a cluster"],
+  ])("%j is refused", async (args, text) => {
+    await using daemon = await createFakeDaemon(restoring(plan));
+    const { code, stderr } = await run(daemon.stateDir, ...args);
+    expect([code, stderr]).toEqual([1, expect.stringContaining(text)]);
   });
 });

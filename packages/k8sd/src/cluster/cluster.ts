@@ -37,6 +37,7 @@ import type { Copies } from "./recover/copies.ts";
 import { createRecovery } from "./recover/recovery.ts";
 import type { Roster } from "./roster.ts";
 import type { Seal } from "./seal.ts";
+import { createRestore } from "./snapshot/restore.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { createStatus } from "./status.ts";
 import { createTokenService } from "./tokens-service.ts";
@@ -213,7 +214,10 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     moves: createMoves({ ...deps, paths: host.paths }),
     recovery,
     migration,
-    snapshots: createSnapshots({ ...deps, paths: host.paths }),
+    snapshots: {
+      ...createSnapshots({ ...deps, paths: host.paths }),
+      ...createRestore({ ...deps, kubernetes: options.kubernetes }),
+    },
 
     operations: {
       list: (): readonly OperationStatus[] => runner.list().map(operationStatus),

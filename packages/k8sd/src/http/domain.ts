@@ -26,6 +26,8 @@ import type {
   RecoveryPlan,
   ReserveRequest,
   ReserveResponse,
+  RestorePlan,
+  RestoreResponse,
   SetAddressResponse,
   Snapshot,
   SnapshotKeyRequest,
@@ -111,6 +113,20 @@ export interface SaveSnapshotOrder {
   readonly directory: string;
   /** 0 = all are kept. */
   readonly keep: number;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+export interface RestoreOrder {
+  /** On this node. */
+  readonly path: string;
+  /** The content of the operator's key file. */
+  readonly key: string;
+  /** For a machine that belongs to no cluster, as name and address are; "" = as the snapshot has it. */
+  readonly engine: "" | "sqlite" | "etcd";
+  readonly name: string;
+  readonly address: string;
+  readonly force: boolean;
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }
@@ -225,6 +241,9 @@ export interface Domain {
     createKey(request: SnapshotKeyRequest, signal: AbortSignal): Promise<SnapshotKeyResponse>;
     list(directory: string): Promise<ListSnapshotsResponse>;
     save(order: SaveSnapshotOrder, options: { readonly requestId: string }): OperationRun<Snapshot>;
+    /** What a restore on this node would do; `force` counts for nothing. */
+    planRestore(order: RestoreOrder, signal: AbortSignal): Promise<RestorePlan>;
+    restore(order: RestoreOrder, options: { readonly requestId: string }): OperationRun<RestoreResponse>;
   };
 
   readonly operations: {

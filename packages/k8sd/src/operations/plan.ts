@@ -17,7 +17,8 @@ export type OperationKind =
   | "rejoin"
   | "set-address"
   | "migrate"
-  | "snapshot";
+  | "snapshot"
+  | "restore";
 
 /** A change as a list of steps that can be finished or taken back at any point, also by a process that starts later. */
 export interface Plan<S extends Step> {

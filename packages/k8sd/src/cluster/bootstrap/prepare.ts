@@ -128,7 +128,7 @@ export function createView(parts: ViewParts, { host, machine }: Pick<PrepareDeps
   };
 }
 
-function newDatastore(
+export function newDatastore(
   { name, addresses, config }: Pick<ViewParts, "name" | "addresses" | "config">,
   loopback: string,
 ): DatastoreView {

@@ -34,7 +34,7 @@ export async function startTarget(
 }
 
 /** Only an etcd that ran once has a database, and only one that is restored can have another revision. */
-async function makeEtcdData(
+export async function makeEtcdData(
   view: NodeView,
   { revision, token }: { readonly revision: number; readonly token: string },
   host: Host,

@@ -53,7 +53,7 @@ function componentsOf(view: NodeView, names: readonly string[]): readonly Compon
   return wantedComponents(view).filter(({ name }) => names.includes(name));
 }
 
-function shared(deps: Omit<RecoverDeps, "identity" | "connect">) {
+export function memberServices(deps: Omit<RecoverDeps, "identity" | "connect">) {
   const { services } = deps.host;
 
   async function start(view: NodeView, names: readonly string[], context: StepContext): Promise<void> {
@@ -75,7 +75,7 @@ function shared(deps: Omit<RecoverDeps, "identity" | "connect">) {
 export function createRecoverExecutors(deps: RecoverDeps): Executors<RecoverStep> {
   const { host } = deps;
   const { paths, services } = host;
-  const { stop, start } = shared(deps);
+  const { stop, start } = memberServices(deps);
   const data = join(paths.etcd, "data");
   const scratch = join(paths.etcd, "recovery");
   const copy = join(scratch, "copy");
@@ -183,7 +183,7 @@ export function createRecoverExecutors(deps: RecoverDeps): Executors<RecoverStep
 export function createRejoinExecutors(deps: Omit<RecoverDeps, "connect">): Executors<RejoinStep> {
   const { host, log } = deps;
   const { paths, services } = host;
-  const { stop, start } = shared(deps);
+  const { stop, start } = memberServices(deps);
   const data = join(paths.etcd, "data");
   const inputOf = (context: StepContext): RejoinInput => context.input as unknown as RejoinInput;
 

@@ -28,7 +28,7 @@ export type RecoverStep =
   | { readonly kind: "resume-member"; readonly title: string; readonly args: null };
 
 /** Services that read the datastore, in start order. What only runs pods goes on. */
-function datastoreUsers(input: BootstrapInput): readonly string[] {
+export function datastoreUsers(input: BootstrapInput): readonly string[] {
   const users = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
   return serviceStages(input)
     .flat()

@@ -1,4 +1,7 @@
+import type { RestorePlanRequest } from "@k8sd/api-types";
+import { cleanHostname } from "../../cluster/config/hostname.ts";
 import { answers, starts } from "../endpoint.ts";
+import { orBadRequest } from "../errors.ts";
 
 export const snapshots = [
   answers("createSnapshotKey", ({ domain, signal }, request) => domain.snapshots.createKey(request, signal)),
@@ -6,4 +9,15 @@ export const snapshots = [
   starts("saveSnapshot", ({ domain, requestId }, { directory, keep, timeout }) =>
     domain.snapshots.save({ directory, keep, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
   ),
+  answers("planRestore", ({ domain, signal }, request) =>
+    domain.snapshots.planRestore({ ...toOrder(request), force: false, timeoutMs: 0 }, signal),
+  ),
+  starts("restoreSnapshot", ({ domain, requestId }, { force, timeout, ...request }) =>
+    domain.snapshots.restore({ ...toOrder(request), force, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+  ),
 ];
+
+/** A control plane of the cluster keeps its name. */
+function toOrder({ name, ...request }: RestorePlanRequest): RestorePlanRequest {
+  return { ...request, name: name === "" ? "" : orBadRequest(() => cleanHostname(name)) };
+}

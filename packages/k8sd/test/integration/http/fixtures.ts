@@ -106,6 +106,10 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       createKey: async () => ({ key: "k", id: "0" }),
       list: async (directory) => ({ directory, snapshots: [] }),
       save: ({ directory }) => run([], { name: "s", path: `${directory}/s`, bytes: 1 }),
+      planRestore: async () => {
+        throw new Error("no test asks for it");
+      },
+      restore: ({ name }) => run([], { node: name, epoch: 2 }),
     },
     joinTokens: {
       create: async ({ role, name }) => `${role}:${name}`,

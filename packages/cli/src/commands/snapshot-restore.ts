@@ -1,0 +1,87 @@
+import type { RestorePlan, RestorePlanRequest, RestoreRequest, RestoreResponse } from "@k8sd/api-types";
+import type { Command } from "commander";
+import { CliError, failed } from "../cli-error.ts";
+import type { CliDeps } from "../deps.ts";
+import { atLeastMinimum, second } from "../duration.ts";
+import { parseOutputFormat, render } from "../format/output.ts";
+import { connect, findLocalNode, requireRoot } from "../session.ts";
+import { durationFlag, subcommand } from "../usage.ts";
+
+interface Options {
+  readonly keyFile?: string;
+  readonly engine?: string;
+  readonly name?: string;
+  readonly address?: string;
+  readonly yes?: boolean;
+  readonly force?: boolean;
+  readonly outputFormat: string;
+  readonly timeout: number;
+}
+
+/** So that the daemon, which has the timeout itself, is the one to report that it passed. */
+const grace = 30 * second;
+
+export function restoreCommand(deps: CliDeps): Command {
+  const command = subcommand("restore", "Bring the cluster back from a snapshot", deps)
+    .argument("<file>", "the snapshot, on this node")
+    .option("--key-file <file>", "the file that 'k8s snapshot key' wrote, - for stdin")
+    .option("--engine <engine>", "on a machine without a cluster: sqlite or etcd (default: as it was)")
+    .option("--name <name>", "on a machine without a cluster: its name, defaults to hostname")
+    .option("--address <address>", "on a machine without a cluster: its address or CIDR")
+    .option("--yes", "do it without asking")
+    .option("--force", "do it although other control planes answer")
+    .option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
+  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "15m");
+  return command.action(async (file: string, options: Options) => {
+    requireRoot(deps);
+    const format = parseOutputFormat(options.outputFormat);
+    const timeout = atLeastMinimum(options.timeout, deps.printError);
+    const force = options.force ?? false;
+    const request = await requestOf(file, options, deps);
+    const client = await connect(command, deps);
+    const { deadline } = await import("../client/client.ts");
+    const signal = deadline(timeout + grace);
+    const member = (await findLocalNode(client, signal)) !== undefined;
+    if (member && [options.engine, options.name, options.address].some((value) => value !== undefined)) {
+      throw new CliError(
+        "Error: --engine, --name and --address are for a machine without a cluster; this node keeps its own.\n",
+      );
+    }
+    const fail = (error: unknown): never => {
+      throw failed("Failed to restore the snapshot.", error);
+    };
+    const body = { ...request, name: member ? "" : options.name || deps.hostname() };
+    const plan = await client.query<RestorePlan>("POST", "/k8sd/snapshots/restore/plan", { body, signal }).catch(fail);
+    const { restorePlanText, restoredOutput } = await import("../format/restore.ts");
+    deps.printError(restorePlanText(plan));
+    if (plan.refusal !== undefined && !(force && plan.refusal.forceable)) {
+      throw new CliError(`Error: ${plan.refusal.message}. ${plan.refusal.remedy}\n`);
+    }
+    if (!options.yes) {
+      const { confirm } = await import("../confirm.ts");
+      await confirm(deps);
+    }
+    const { followOperation } = await import("../follow.ts");
+    const order: RestoreRequest = { ...body, force, timeout };
+    const result = await followOperation<RestoreResponse>(
+      client,
+      { path: "/k8sd/snapshots/restore", body: order, signal },
+      deps,
+    ).catch(fail);
+    deps.print(await render(restoredOutput(result, plan), format));
+  });
+}
+
+async function requestOf(file: string, options: Options, deps: CliDeps): Promise<Omit<RestorePlanRequest, "name">> {
+  const { keyFile, engine = "", address = "" } = options;
+  if (keyFile === undefined) throw new CliError("Error: --key-file must name the file with the snapshot's key.\n");
+  if (engine !== "" && engine !== "sqlite" && engine !== "etcd") {
+    throw new CliError("Error: --engine must be sqlite or etcd.\n");
+  }
+  const { readText } = await import("../read-text.ts");
+  const key = await readText(keyFile, deps).catch((error: unknown) => {
+    throw failed(`Could not read the key from ${keyFile}.`, error);
+  });
+  const { resolve } = await import("node:path");
+  return { path: resolve(file), key, engine, address };
+}
