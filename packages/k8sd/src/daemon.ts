@@ -253,6 +253,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   const epoch = createEpochFollower({
     paths,
     notices,
+    audit,
     member: () => identity.read(),
     identity,
     copies,

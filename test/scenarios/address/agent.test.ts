@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
+import type { Network } from "../../hosts/network.ts";
 import type { Host } from "../../hosts/types.ts";
-import { createNode, waitForDaemon } from "../../node.ts";
+import { callDaemon, createNode, createNodeNetwork, waitForDaemon } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 import { etcdctl, put, read } from "../recover/three.ts";
 import { addAddress, addressFromBoot, dropAddress, otherAddress } from "./addresses.ts";
@@ -21,6 +22,18 @@ async function listed(host: Host): Promise<string> {
   return (JSON.parse(stdout) as { members: { address: string }[] }).members.map(({ address }) => address).join();
 }
 
+/** Where its k8sd is, and its addresses, as the ledger has them. */
+async function known(host: Host): Promise<readonly string[]> {
+  const { metadata } = await callDaemon(host, "GET", "/1.0/k8sd/members");
+  const { members } = (metadata ?? {}) as { members?: { addresses: string[]; "k8sd-address": string }[] };
+  return (members ?? []).flatMap((member) => [member["k8sd-address"], ...member.addresses]);
+}
+
+async function namesOf(host: Host, certificate: string): Promise<string> {
+  const path = `/etc/kubernetes/pki/${certificate}`;
+  return (await host.run("openssl", "x509", "-in", path, "-noout", "-ext", "subjectAltName")).stdout;
+}
+
 describe.skipIf(reason !== undefined)("the address of a node that is a cluster by itself", () => {
   let host: Host;
   afterEach(() => host?.[Symbol.asyncDispose]());
@@ -30,6 +43,21 @@ describe.skipIf(reason !== undefined)("the address of a node that is a cluster b
     await bootstrap(host, config);
     await becomesReady(host);
     return otherAddress(host);
+  };
+  let network: Network | undefined;
+  afterEach(async () => {
+    await network?.[Symbol.asyncDispose]();
+    network = undefined;
+  });
+  const createDual = async () => {
+    const staged = await stagedForTests();
+    network = await createNodeNetwork(staged, { ipv6Subnet: "fd77::/64" });
+    host = await createNode({ staged, network, flags: ["--agent-only"] });
+    const config = "datastore-type: etcd\npod-cidr: 10.1.0.0/16,fd01::/48\nservice-cidr: 10.152.183.0/24,fd98::/108\n";
+    await bootstrap(host, config);
+    await becomesReady(host);
+    if (host.ipv6Address === undefined) throw new Error("the host has no IPv6 address");
+    return { v4: host.address, v6: host.ipv6Address };
   };
   const answers = (address: string) =>
     host.run("curl", "-sSk", "--max-time", "5", `https://${address}:6400/core/1.0/ready`);
@@ -70,6 +98,26 @@ describe.skipIf(reason !== undefined)("the address of a node that is a cluster b
     await becomesReady(host);
     await answers(address);
     if (type === "etcd") expect(await read(host, "value")).toBe("kept");
+  });
+
+  test("of two families changes in each of them, by itself and by command, and the other family can come first [F39]", async () => {
+    const { v4, v6 } = await createDual();
+    expect(await known(host)).toEqual([`${v4}:6400`, v4, v6]);
+    const other = "fd77::5005";
+    await host.run("ip", "addr", "add", `${other}/64`, "dev", "eth0", "nodad");
+    await host.run("ip", "addr", "del", `${v6}/64`, "dev", "eth0");
+    await host.run("systemctl", "restart", "k8sd");
+    await waitForDaemon(host);
+    await expect.poll(() => known(host), { timeout: 60_000 }).toEqual([`${v4}:6400`, v4, other]);
+    await becomesReady(host);
+    expect(await namesOf(host, "etcd/server.crt")).toContain("FD77:0:0:0:0:0:0:5005");
+    const result = await k8s(host, ["set-address", `[${other}]`]);
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(await known(host)).toEqual([`[${other}]:6400`, other, v4]);
+    await becomesReady(host);
+    expect(await etcdctl(host, "member", "list")).toContain(`https://[${other}]:2380, https://[${other}]:2379`);
+    await put(host, "value", "kept");
+    expect(await read(host, "value")).toBe("kept");
   });
 
   test("stays when only the host's name changes; the node keeps its own [F41] [F42]", async () => {

@@ -75,6 +75,11 @@ export interface Caller {
   readonly key?: string;
 }
 
+interface Asked {
+  readonly requestId: string;
+  readonly caller: Caller;
+}
+
 export interface JoinOrder {
   /** Cleaned host name. */
   readonly name: string;
@@ -212,7 +217,7 @@ export interface Domain {
   };
 
   readonly address: {
-    setAddress(order: SetAddressOrder, options: { readonly requestId: string }): OperationRun<SetAddressResponse>;
+    setAddress(order: SetAddressOrder, options: Asked): OperationRun<SetAddressResponse>;
   };
 
   /** Of other members. */
@@ -227,7 +232,7 @@ export interface Domain {
     copy(signal: AbortSignal): Promise<DatastoreCopy>;
     plan(signal: AbortSignal): Promise<RecoveryPlan>;
     /** Kind "conflict": it should not be done, or not on this node. */
-    recover(order: RecoverOrder, options: { readonly requestId: string }): OperationRun<RecoverResponse>;
+    recover(order: RecoverOrder, options: Asked): OperationRun<RecoverResponse>;
   };
 
   readonly migration: {

@@ -4,9 +4,11 @@ import type { MembersMovedRequest, SetAddressResponse } from "@k8sd/api-types";
 import { hostPort, splitHostPort } from "../../components/address.ts";
 import type { Host } from "../../host/host.ts";
 import { AppError, errorText } from "../../lib/app-error.ts";
+import type { Audit } from "../../node-db/audit.ts";
 import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
 import { fingerprint } from "../../pki/expiry.ts";
+import { type Asker, audited } from "../audited.ts";
 import { createClusterLink } from "../join/link.ts";
 import type { NodeKey } from "../node-key.ts";
 import type { Copies, Self } from "../recover/copies.ts";
@@ -22,6 +24,7 @@ export interface SetAddressDeps {
   readonly member: () => Self;
   readonly runner: Pick<Runner, "find" | "start">;
   readonly roster: Pick<Roster, "members" | "replace">;
+  readonly audit: Pick<Audit, "record">;
   readonly copies: Pick<Copies, "own" | "others">;
   readonly recovery: Pick<Recovery, "recover">;
   readonly nodeKey: NodeKey;
@@ -45,12 +48,15 @@ export type SetAddress = ReturnType<typeof createSetAddress>;
 export function createSetAddress(deps: SetAddressDeps) {
   const { host, runner, roster } = deps;
 
-  function start(address: string, requestId: string, timeoutMs: number): OperationRun | undefined {
+  function start(address: string, requestId: string, timeoutMs: number, asker: Asker): OperationRun | undefined {
     const { id, clusterId, view: before } = deps.member();
     const after = movedInput(before, address, host);
     if (after === undefined) return undefined;
     const input = { nodeId: id, clusterId, before, after };
-    return runner.start(planSetAddress(input, {}, requestId), { timeoutMs });
+    const run = runner.start(planSetAddress(input, {}, requestId), { timeoutMs });
+    const details = { from: before.view.addresses.join(", "), to: after.view.addresses.join(", ") };
+    audited(deps.audit, asker, { action: "node.set-address", details }, run.result);
+    return run;
   }
 
   /** Their addresses, by what the roster knows of them besides. */
@@ -116,7 +122,7 @@ export function createSetAddress(deps: SetAddressDeps) {
    * most goes on from its copy, and the others take it over: all were compared, so nothing is lost.
    * @returns what a person has to do; undefined: nothing.
    */
-  async function regainQuorum(signal: AbortSignal): Promise<string | undefined> {
+  async function regainQuorum(caller: Asker, signal: AbortSignal): Promise<string | undefined> {
     const self = deps.member();
     if (self.view.view.role === "worker" || self.view.view.datastore.engine !== "etcd") return undefined;
     const [own, answers] = await Promise.all([deps.copies.own(self, signal), deps.copies.others(self, signal)]);
@@ -131,7 +137,7 @@ export function createSetAddress(deps: SetAddressDeps) {
       a.copy?.log !== undefined && b.copy?.log !== undefined && isAhead(b.copy.log, a.copy.log) ? b : a,
     );
     if (best.copy === own)
-      await deps.recovery.recover({ force: true, timeoutMs: 0 }, { requestId: randomUUID() }).result;
+      await deps.recovery.recover({ force: true, timeoutMs: 0 }, { requestId: randomUUID(), caller }).result;
     else await (await linkTo(best.address)).ask("recover", { force: true }, signal);
     return undefined;
   }
@@ -141,19 +147,23 @@ export function createSetAddress(deps: SetAddressDeps) {
 
     setAddress(
       { address, peers, timeoutMs }: SetAddressOrder,
-      { requestId }: { readonly requestId: string },
+      { requestId, caller }: { readonly requestId: string; readonly caller: Asker },
     ): DeferredRun<SetAddressResponse> {
       const limit = Math.min(timeoutMs === 0 ? ceilingMs : timeoutMs, ceilingMs);
       const signal = AbortSignal.timeout(limit);
       const hinted = hint(peers);
-      const run = runner.find(requestId) ?? (address === "" ? undefined : start(address, requestId, limit));
+      if (hinted.length > 0) {
+        const details = Object.fromEntries(hinted.map(({ name, k8sdAddress }) => [name, k8sdAddress]));
+        deps.audit.record({ actor: caller.actor, action: "node.set-peer-addresses", outcome: "ok", details });
+      }
+      const run = runner.find(requestId) ?? (address === "" ? undefined : start(address, requestId, limit, caller));
       const begun = deferredRun<unknown>(requestId, Promise.resolve(run));
       return {
         ...begun,
         result: begun.result.then(async () => {
           const told = await tell(hinted, signal);
           const { view } = deps.member().view;
-          const what = hinted.length === 0 ? undefined : await regainQuorum(signal);
+          const what = hinted.length === 0 ? undefined : await regainQuorum(caller, signal);
           return {
             name: view.name,
             address: view.k8sdAddress,

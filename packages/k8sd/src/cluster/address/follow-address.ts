@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import type { Host } from "../../host/host.ts";
+import { byItself } from "../audited.ts";
 import type { Self } from "../recover/copies.ts";
 import type { SetAddress } from "./address.ts";
 import { newAddress } from "./prepare.ts";
@@ -27,7 +28,7 @@ export function createFollowAddress(deps: FollowAddressDeps) {
     const { addresses, hostname } = self.view.view;
     deps.log.warn({ from: { addresses, hostname }, to: { address, hostname: deps.host.hostname } }, why);
     seen = undefined;
-    await deps.start(address, randomUUID(), timeoutMs)?.result;
+    await deps.start(address, randomUUID(), timeoutMs, byItself)?.result;
     return "moved";
   }
 
@@ -39,7 +40,7 @@ export function createFollowAddress(deps: FollowAddressDeps) {
     if (found !== undefined) {
       seen = { address: found.address, times: seen?.address === found.address ? seen.times + 1 : 1 };
       if (seen.times < (found.certain ? looks.certain : looks.uncertain)) return "waiting";
-      return take(found.address, self, "The address of this node is gone; it takes the one that it has");
+      return take(found.address, self, "An address of this node is gone; it takes what it has");
     }
     seen = undefined;
     const [own = ""] = self.view.view.addresses;

@@ -4,6 +4,7 @@ import type { MembersMovedRequest, MoveMemberRequest, MoveMemberResponse } from 
 import { splitHostPort } from "../../components/address.ts";
 import type { Paths } from "../../host/paths.ts";
 import { AppError } from "../../lib/app-error.ts";
+import type { Audit } from "../../node-db/audit.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
 import type { Connections } from "../connections.ts";
 import { workerPki } from "../join/members.ts";
@@ -18,6 +19,7 @@ export interface MovesDeps {
   readonly paths: Pick<Paths, "clusterSecrets">;
   readonly connections: () => Connections;
   readonly roster: Pick<Roster, "members" | "replace">;
+  readonly audit: Pick<Audit, "record">;
   readonly seal: () => Promise<Seal>;
   readonly now: () => number;
 }
@@ -52,6 +54,8 @@ export function createMoves(deps: MovesDeps) {
         Object.keys(requests).length === 0 ? {} : workerPki(await secrets(), claim, requests, config, deps.now());
       const meshPeer = request["mesh-peer"] ?? member.meshPeer;
       await ledger.update(member.id, { addresses, k8sdAddress, ...(meshPeer && { meshPeer }) }, signal);
+      const details = { from: member.addresses.join(", "), to: addresses.join(", "), source };
+      deps.audit.record({ actor: `node ${member.id}`, action: "member.move", outcome: "ok", details });
       const issued = Object.entries(pki).filter((entry): entry is [string, string] => Boolean(entry[1]));
       return { pki: Object.fromEntries(issued) };
     },

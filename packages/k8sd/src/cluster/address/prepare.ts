@@ -46,14 +46,22 @@ export interface NewAddress {
   readonly certain: boolean;
 }
 
-/** The address that a node has instead of its own; undefined when it has its own, or none of the same family. */
+/**
+ * The address to take for a node that has not got all of its own any more; undefined when it has them, or none of the first
+ * one's family.
+ */
 export function newAddress(
   { view }: BootstrapInput,
   interfaces: readonly NetworkInterface[],
   defaultRoutes: readonly string[],
 ): NewAddress | undefined {
-  const [old = ""] = view.addresses;
-  if (interfaces.some((nic) => nic.addresses.some(({ address }) => address === old))) return undefined;
+  const [old = "", second] = view.addresses;
+  const has = (wanted: string) => interfaces.some((nic) => nic.addresses.some(({ address }) => address === wanted));
+  if (has(old)) {
+    if (second === undefined || has(second)) return undefined;
+    // That of the other family is another one now, or was late; the node goes with its first.
+    return { address: old, certain: nodeIps(old, interfaces).length > 1 };
+  }
   const family = old.includes(":") ? 6 : 4;
   const same = interfaces.map((nic) => ({ ...nic, addresses: nic.addresses.filter((each) => each.family === family) }));
   const onRoute = same.filter(({ name }) => defaultRoutes.includes(name));

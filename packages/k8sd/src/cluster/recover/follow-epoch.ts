@@ -2,9 +2,11 @@ import { randomUUID } from "node:crypto";
 import type { ClusterEpoch, StandingResponse } from "@k8sd/api-types";
 import type { Logger } from "pino";
 import type { Paths } from "../../host/paths.ts";
+import type { Audit } from "../../node-db/audit.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Journal } from "../../node-db/journal.ts";
 import type { Runner } from "../../operations/runner.ts";
+import { audited, byItself } from "../audited.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { etcdView, ownPeerUrl } from "../join/datastore-view.ts";
 import { peerUrl } from "../join/prepare.ts";
@@ -19,6 +21,7 @@ export interface FollowEpochDeps {
   /** The member that this node is; undefined before there is one. */
   readonly member: () => Self | undefined;
   readonly copies: Pick<Copies, "epoch" | "epochs" | "others" | "own" | "standing">;
+  readonly audit: Pick<Audit, "record">;
   readonly notices: Pick<Notices, "set">;
   readonly identity: Pick<IdentityStore<BootstrapInput>, "commit">;
   /** When this node's etcd was started that runs now; undefined: it does not run. */
@@ -66,6 +69,8 @@ export async function followEpoch(deps: FollowEpochDeps, signal: AbortSignal): P
   const run = deps.runner.start(planRejoin(rejoinInput(self, latest, deps.paths), randomUUID()), {
     timeoutMs: rejoinMs,
   });
+  const details = { epoch: latest.cluster.epoch, of: latest.name };
+  audited(deps.audit, byItself, { action: "cluster.rejoin", details }, run.result);
   await run.result;
   return "rejoined";
 }
@@ -85,11 +90,13 @@ async function workedMeanwhile(self: Self, to: Copy, deps: FollowEpochDeps, sign
 }
 
 function decline({ id, clusterId, view }: Self, to: Copy, deps: FollowEpochDeps): "in step" {
-  const { identity, log, notices, now } = deps;
+  const { audit, identity, log, notices, now } = deps;
   const declined = [...(view.declined ?? []), to.cluster.recovery?.id ?? ""];
   const notice = declinedNotice(to);
   log.error({ recovered: to.name, epoch: to.cluster.epoch }, notice.message);
   notices.set(condition, notice);
+  const details = { epoch: to.cluster.epoch, of: to.name };
+  audit.record({ actor: byItself.actor, action: "cluster.decline-recovery", outcome: "ok", details });
   identity.commit({ id, clusterId, view: { ...view, declined } }, now());
   return "in step";
 }

@@ -2,8 +2,10 @@ import { randomUUID } from "node:crypto";
 import type { ClusterEpoch, DatastoreCopy, RecoverResponse, RecoveryPlan } from "@k8sd/api-types";
 import type { Paths } from "../../host/paths.ts";
 import { AppError } from "../../lib/app-error.ts";
+import type { Audit } from "../../node-db/audit.ts";
 import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
+import { type Asker, audited } from "../audited.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { etcdView, ownPeerUrl } from "../join/datastore-view.ts";
 import type { Copies, Self } from "./copies.ts";
@@ -15,6 +17,7 @@ export interface RecoveryDeps {
   /** The member that this node is; throws before there is one. */
   readonly member: () => Self;
   readonly copies: Copies;
+  readonly audit: Pick<Audit, "record">;
   readonly runner: Pick<Runner, "find" | "start">;
   readonly now: () => number;
 }
@@ -81,9 +84,18 @@ export function createRecovery(deps: RecoveryDeps) {
 
     plan: async (signal: AbortSignal): Promise<RecoveryPlan> => planRecovery(await survey(deps.member(), signal)),
 
-    recover(order: RecoverOrder, { requestId }: { readonly requestId: string }): DeferredRun<RecoverResponse> {
+    recover(
+      order: RecoverOrder,
+      { requestId, caller }: { readonly requestId: string; readonly caller: Asker },
+    ): DeferredRun<RecoverResponse> {
       const known = deps.runner.find(requestId);
-      return deferredRun(requestId, known === undefined ? begin(order, requestId) : Promise.resolve(known));
+      const run = deferredRun<RecoverResponse>(
+        requestId,
+        known === undefined ? begin(order, requestId) : Promise.resolve(known),
+      );
+      const details = { force: String(order.force), epoch: deps.copies.epoch(deps.member()).cluster.epoch };
+      if (known === undefined) audited(deps.audit, caller, { action: "cluster.recover", details }, run.result);
+      return run;
     },
   };
 }

@@ -33,8 +33,8 @@ export interface RemoveFrom {
 
 /**
  * Once the ledger says that the member leaves there is no way back, only on: the step after it can be done by anybody who
- * reads the ledger, and is when the node that ordered it dies. etcd itself refuses to let a member go whose
- * vote it needs: that one stays in its list until 'k8s recover', or until the others bear it.
+ * reads the ledger, and is when the node that ordered it dies. One whose vote etcd needs stays in its list until
+ * 'k8s recover', or until the others bear it, and goes then by itself.
  */
 export function planRemove(input: RemoveInput, cluster: RemoveFrom, requestId: string): Plan<RemoveStep> {
   const { name, role } = input.member;

@@ -4,7 +4,7 @@ export const recovery = [
   answers("datastoreCopy", ({ domain, signal }) => domain.recovery.copy(signal)),
   answers("clusterEpoch", async ({ domain }) => domain.recovery.epoch()),
   answers("recoveryPlan", ({ domain, signal }) => domain.recovery.plan(signal)),
-  starts("recover", ({ domain, requestId }, { force, timeout }) =>
-    domain.recovery.recover({ force, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+  starts("recover", ({ domain, requestId, caller }, { force, timeout }) =>
+    domain.recovery.recover({ force, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId, caller }),
   ),
 ];

@@ -28,6 +28,7 @@ async function does(options: {
     standing = { state: "active", epoch: 2, incarnation: 1 },
   } = options;
   const notices = createNotices();
+  const audited: string[] = [];
   let self = { id: "id-n1", clusterId: "c", view: { ...base, view: { ...base.view, datastore } } };
   const now = () => recoveredAt + 60_000;
   const copy: DatastoreCopy = {
@@ -72,13 +73,16 @@ async function does(options: {
     journal: { unfinished: () => [] },
     etcdStartedAt: async () => etcdStartedAt,
     notices,
+    audit: {
+      record: ({ action, outcome }: { action: string; outcome: string }) => void audited.push(`${action} ${outcome}`),
+    },
     log: { error: () => {}, warn: () => {} },
     now,
   } as unknown as FollowEpochDeps;
   const outcomes = [await followEpoch(deps, new AbortController().signal)];
   if (started.length === 0)
     outcomes.push(await followEpoch({ ...deps, etcdStartedAt: async () => now() }, new AbortController().signal));
-  return { started, outcomes, reasons: notices.all().map(({ name, reason }) => `${name} ${reason}`) };
+  return { started, outcomes, audited, reasons: notices.all().map(({ name, reason }) => `${name} ${reason}`) };
 }
 
 const before = recoveredAt - 10_000;
@@ -89,6 +93,7 @@ test("a node that was away, or had no quorum, follows a recovery", async () => {
     started: ["rejoin"],
     outcomes: ["rejoined"],
     reasons: [],
+    audited: ["cluster.rejoin begun", "cluster.rejoin ok"],
   });
   expect(await does({ quorum: false, etcdStartedAt: before })).toMatchObject({ started: ["rejoin"] });
 });
@@ -98,6 +103,7 @@ test("one that worked all the while does not, and never will, also with its etcd
     started: [],
     outcomes: ["in step", "in step"],
     reasons: ["OneCluster RecoveryDeclined"],
+    audited: ["cluster.decline-recovery ok"],
   });
 });
 
@@ -110,7 +116,7 @@ test("a difference of the clocks is none of time", async () => {
 
 test("one that the recovered copy does not know, or knows as removed, keeps what it has and says what to do", async () => {
   const away = { quorum: false, etcdStartedAt: after };
-  const stays = { started: [], outcomes: ["in step", "in step"], reasons: ["OneCluster LeftOut"] };
+  const stays = { started: [], outcomes: ["in step", "in step"], reasons: ["OneCluster LeftOut"], audited: [] };
   for (const state of ["unknown", "removed"] as const) {
     expect(await does({ ...away, standing: { state, epoch: 2, incarnation: 0 } })).toEqual(stays);
   }

@@ -74,3 +74,38 @@ describe("after a start", () => {
     expect(newAddress(before, [loopback, ...interfaces], routes)).toEqual(found);
   });
 });
+
+describe("a node of two families, after a start", () => {
+  const dual = { ...before, view: { ...before.view, addresses: ["192.0.2.10", "2001:db8::10"] } };
+  const look = (...addresses: string[]) => newAddress(dual, [loopback, nic("eth0", ...addresses)], ["eth0"]);
+
+  test("keeps what it has while it has both, however many there are besides", () => {
+    expect(look("192.0.2.10", "2001:db8::10")).toBeUndefined();
+    expect(look("192.0.2.10", "2001:db8::99", "2001:db8::10")).toBeUndefined();
+  });
+
+  test("keeps its first and takes another second one; that one is gone only when it stays away", () => {
+    expect(look("192.0.2.10", "2001:db8::99")).toEqual({ address: "192.0.2.10", certain: true });
+    const moved = movedInput(dual, "192.0.2.10", host(nic("eth0", "192.0.2.10", "2001:db8::99")));
+    expect(moved?.view).toMatchObject({
+      k8sdAddress: "192.0.2.10:6400",
+      addresses: ["192.0.2.10", "2001:db8::99"],
+    });
+    expect(look("192.0.2.10")).toEqual({ address: "192.0.2.10", certain: false });
+    expect(movedInput(dual, "192.0.2.10", host(nic("eth0", "192.0.2.10")))?.view.addresses).toEqual(["192.0.2.10"]);
+  });
+
+  test("takes both when both are others, and its first family stays the first", () => {
+    expect(look("198.51.100.7", "2001:db8::99")).toEqual({ address: "198.51.100.7", certain: true });
+    const moved = movedInput(dual, "198.51.100.7", host(nic("eth0", "2001:db8::99", "198.51.100.7")));
+    expect(moved?.view.addresses).toEqual(["198.51.100.7", "2001:db8::99"]);
+  });
+
+  test("is asked for the other family first, and is then reached there", () => {
+    const moved = movedInput(dual, "2001:db8::10", host(nic("eth0", "192.0.2.10", "2001:db8::10")));
+    expect(moved?.view).toMatchObject({
+      k8sdAddress: "[2001:db8::10]:6400",
+      addresses: ["2001:db8::10", "192.0.2.10"],
+    });
+  });
+});
