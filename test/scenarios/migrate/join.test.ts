@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectAgreement } from "../../expect-agreement.ts";
-import { becomesReady, bootstrap } from "../../expect-node.ts";
+import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Network } from "../../hosts/network.ts";
 import type { Host } from "../../hosts/types.ts";
 import { createNode, createNodeNetwork } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 import { etcdMembers, join, joinToken } from "../join/nodes.ts";
-import { contentHash, fill, isOn, migrate, report, write } from "./engines.ts";
+import { contentHash, fill, isOn, migrate, migrates, report, write } from "./engines.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -56,5 +56,17 @@ describe.skipIf(reason !== undefined)("control planes that join a cluster on sql
     for (const text of ["n1 is a control plane too", "n3 is a control plane too", "etcd has 2 other members"]) {
       expect(stderr).toContain(text);
     }
+  });
+
+  test("go again, and it moves back", async () => {
+    const before = await contentHash(founder);
+    for (const name of ["n2", "n3"]) {
+      const { exitCode, stderr } = await k8s(founder, ["remove-node", name]);
+      expect(exitCode, stderr).toBe(0);
+    }
+    await migrates(founder, "sqlite");
+    await isOn(founder, "sqlite");
+    expect(await contentHash(founder)).toBe(before);
+    await expectAgreement([founder]);
   });
 });

@@ -23,7 +23,9 @@ function lines(report: DatastoreReport): string[] {
     row("endpoints", endpoints.join(", ")),
     ...(revision === undefined ? [] : [row("revision", String(revision))]),
     ...(size === undefined ? [] : [row("size", sizes(size, inUse ?? size))]),
-    ...members.map(({ name, role, address }) => row("member", `${name.padEnd(width)}   ${role}   ${address}`)),
+    ...members.map(({ name, role, address }) =>
+      row("member", `${name.padEnd(width)}   ${role.padEnd(7)}   ${address}`),
+    ),
     ...(migration === undefined
       ? []
       : [row("migration", `step ${migration.step} of ${migration.of}, ${migration.title}`)]),

@@ -72,6 +72,7 @@ export function openChannel(options: EtcdClientOptions): Channel {
   const [home = ""] = options.endpoints;
   let preferred = home;
   let movedAt = 0;
+  let closed = false;
   const all = (): readonly string[] => [...new Set([...options.endpoints, ...(options.others?.() ?? [])])];
 
   function current(): Client {
@@ -128,6 +129,7 @@ export function openChannel(options: EtcdClientOptions): Channel {
         try {
           return await once(client, path, request, answer, message, deadline, call.signal);
         } catch (error) {
+          if (closed && !call.signal?.aborted) throw closedError(action, error);
           const refused = isUnavailable(error);
           if (refused || isLate(error)) moveOn(client);
           // Another endpoint gets a try only where the first cannot have acted: it was never reached.
@@ -145,6 +147,7 @@ export function openChannel(options: EtcdClientOptions): Channel {
       return stream;
     },
     close() {
+      closed = true;
       for (const client of clients.values()) client.close();
     },
   };
@@ -178,6 +181,14 @@ export function readClientTls(files: { ca: string; cert: string; key: string; se
     key: readFileSync(files.key),
     ...(files.serverName === undefined ? {} : { serverName: files.serverName }),
   };
+}
+
+/** Whoever asks again gets another connection: the datastore is moving, or its certificate is new. */
+function closedError(action: string, cause: unknown): AppError {
+  return new AppError("unavailable", `cannot ${action} the datastore: the connection is closed on this side`, {
+    remedy: "try again",
+    cause,
+  });
 }
 
 function isUnavailable(error: unknown): boolean {

@@ -181,3 +181,10 @@ describe("a client with others to fall back to", () => {
     }
   }, 60_000);
 });
+
+test("a call on a client that was closed says that it can be tried again", async () => {
+  const closed = createEtcdClient({ endpoints: [engine.endpoint], tls: pki.client });
+  await closed.range({ key: "a" });
+  await closed[Symbol.asyncDispose]();
+  await expect(closed.range({ key: "a" })).rejects.toMatchObject({ kind: "unavailable", retryable: true });
+});
