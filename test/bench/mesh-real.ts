@@ -38,12 +38,18 @@ async function measure(): Promise<Measured> {
   const bareMiB = residentMiB();
   const { createMesh } = await import("@k8sd/k8sd/mesh/mesh.ts");
   const { meshIdentity } = await import("@k8sd/k8sd/mesh/identity.ts");
+  const { createNodeKey } = await import("@k8sd/k8sd/cluster/node-key.ts");
   const start = async (index: number) => {
     const id = randomUUID();
     const nodeKey = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
     const mesh = createMesh(
       { self: id, clusterId: "bench", hosts: ["127.0.0.1"], port: 0 },
-      { nodeKey, store: { load: () => undefined, save: () => {} }, peers: { load: () => [], save: () => {} } },
+      {
+        nodeKey,
+        certificate: createNodeKey(nodeKey).meshCertificate(new Date()),
+        store: { load: () => undefined, save: () => {} },
+        peers: { load: () => [], save: () => {} },
+      },
     );
     await mesh.start();
     const member = { id, peerId: meshIdentity(nodeKey).peerId, author: index === 0 };

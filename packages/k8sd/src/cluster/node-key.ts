@@ -7,7 +7,7 @@ import { selfSign } from "../pki/certificate.ts";
 import { certificateRow } from "../pki/certificate-table.ts";
 import { generateKey, keyFingerprint, privateKeyPem, readPrivateKey } from "../pki/keys.ts";
 import { lifetimes } from "../pki/lifetimes.ts";
-import { altNames } from "../pki/names.ts";
+import { altNames, noNames } from "../pki/names.ts";
 import type { PemPair } from "../pki/supplied.ts";
 
 /** What a node is by itself, before and after it belongs to a cluster. */
@@ -18,17 +18,36 @@ export interface NodeKey {
   /** The node's id in the mesh. */
   readonly meshPeer: string;
   readonly privateKey: KeyObject;
+  /** In which it shows its key of the mesh there. */
+  meshCertificate(now: Date): PemPair;
   /** The self-signed certificate in which the node shows its key to others, under the name it has there. */
   certificate(nodeName: string, now: Date): PemPair;
 }
 
+/** A peer whose clock is further behind is told so, and is no peer until somebody sets it. */
+const toleratedSkewMs = 3_600_000;
+
 export function createNodeKey(key: KeyObject): NodeKey {
   const fingerprint = keyFingerprint(key);
+  const mesh = meshKey(key);
   return {
     fingerprint,
     id: nodeIdOf(fingerprint),
-    meshPeer: meshKey(key).peerId,
+    meshPeer: mesh.peerId,
     privateKey: key,
+    meshCertificate: (now) => ({
+      certificate: selfSign(
+        {
+          subject: { commonName: mesh.peerId },
+          names: noNames,
+          usages: ["server", "client"],
+          lifetimeMs: lifetimes.authority,
+          now: new Date(now.getTime() - toleratedSkewMs),
+        },
+        mesh.key,
+      ),
+      key: privateKeyPem(mesh.key),
+    }),
     certificate: (commonName, now) => {
       const { usages } = certificateRow("server");
       const template = { subject: { commonName }, names: altNames([commonName], []), usages };

@@ -4,7 +4,6 @@ import { identify } from "@libp2p/identify";
 import type { Connection, Libp2p, Stream } from "@libp2p/interface";
 import { peerIdFromString } from "@libp2p/peer-id";
 import { tcp } from "@libp2p/tcp";
-import { tls } from "@libp2p/tls";
 import { yamux } from "@libp2p/yamux";
 import { createLibp2p } from "libp2p";
 import { limits } from "./codec.ts";
@@ -12,6 +11,7 @@ import { createUnframer, frame } from "./frames.ts";
 import type { MeshIdentity } from "./identity.ts";
 import { listenMultiaddr, type Resolve, resolveAddresses } from "./multiaddrs.ts";
 import { classify, type DialPhase, type Problem } from "./reachability.ts";
+import { type MeshCertificate, meshTls } from "./tls-encrypter.ts";
 import type { Transport, TransportDeps } from "./transport.ts";
 
 export interface Libp2pOptions {
@@ -25,6 +25,8 @@ export interface Libp2pOptions {
 
 export interface Libp2pDeps extends TransportDeps {
   readonly identity: MeshIdentity;
+  /** Of that identity's key. */
+  readonly certificate: MeshCertificate;
   readonly resolve: Resolve;
   now(): number;
 }
@@ -60,7 +62,14 @@ export async function createLibp2pTransport(options: Libp2pOptions, deps: Libp2p
     privateKey: deps.identity.privateKey,
     addresses: { listen: options.hosts.map((host) => listenMultiaddr(host, options.port)) },
     transports: [tcp()],
-    connectionEncrypters: [tls()],
+    connectionEncrypters: [
+      (components) =>
+        meshTls(deps.certificate, {
+          now: deps.now,
+          // It is not there yet when this is called.
+          streamMuxer: () => components.upgrader.getStreamMuxers().values().next().value,
+        }),
+    ],
     streamMuxers: [yamux({ enableKeepAlive: false })],
     connectionGater: {
       denyDialPeer: denied,

@@ -14,6 +14,7 @@ import type { Resolve } from "./multiaddrs.ts";
 import type { PeerReport, Problem } from "./reachability.ts";
 import { type LedgerRevision, type ReplicaOptions, type ReplicaStore, replicaDefaults } from "./replica.ts";
 import { createSystemClock, systemRandom } from "./system.ts";
+import type { MeshCertificate } from "./tls-encrypter.ts";
 import type { Transport } from "./transport.ts";
 import type { Head, MeshClock, NodeId, Random } from "./types.ts";
 import { createWays } from "./ways.ts";
@@ -44,6 +45,8 @@ export interface MeshOptions {
 export interface MeshDeps {
   /** The node's own private key, or its PEM. */
   readonly nodeKey: KeyObject | string;
+  /** In which it shows the key of its peer id. */
+  readonly certificate: MeshCertificate;
   readonly store: ReplicaStore;
   readonly peers: PeerCache;
   readonly clock?: MeshClock;
@@ -115,6 +118,7 @@ export function createMesh(options: MeshOptions, deps: MeshDeps): Mesh {
       { hosts: options.hosts, port: options.port, clusterId: options.clusterId },
       {
         identity,
+        certificate: deps.certificate,
         resolve: deps.resolve ?? resolveWithSystem,
         now: () => clock.wallTime(),
         admitted: (peerId) => idOfPeer.has(peerId),

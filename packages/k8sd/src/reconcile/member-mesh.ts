@@ -14,7 +14,7 @@ import type { ReplicaStore } from "../mesh/replica.ts";
 import { type Reconciler, runReconciler } from "./loop.ts";
 
 export interface MemberMeshDeps {
-  readonly nodeKey: Pick<NodeKey, "privateKey">;
+  readonly nodeKey: Pick<NodeKey, "privateKey" | "meshCertificate">;
   readonly roster: Pick<Roster, "members" | "replace" | "heard" | "onChange">;
   readonly store: ReplicaStore;
   readonly peers: PeerCache;
@@ -75,7 +75,12 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
         port: meshPort(view.k8sdAddress),
         addresses: meshAddresses(view),
       },
-      { nodeKey: deps.nodeKey.privateKey, store: deps.store, peers: deps.peers },
+      {
+        nodeKey: deps.nodeKey.privateKey,
+        certificate: deps.nodeKey.meshCertificate(new Date(deps.now())),
+        store: deps.store,
+        peers: deps.peers,
+      },
     );
     mesh.setMembers(members);
     try {

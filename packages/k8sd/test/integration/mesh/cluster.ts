@@ -1,4 +1,5 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from "node:crypto";
+import { createNodeKey } from "../../../src/cluster/node-key.ts";
 import type { CachedPeer, PeerCache } from "../../../src/mesh/address-book.ts";
 import { meshIdentity } from "../../../src/mesh/identity.ts";
 import { createMesh, type Mesh, type MeshMember } from "../../../src/mesh/mesh.ts";
@@ -47,14 +48,19 @@ export function newKey(curve: "P-256" | "ed25519"): KeyObject {
 }
 
 /** A node with its mesh started on a free port of the loopback; the first `author` is a control plane. */
-export async function startNode(options: { author: boolean; like?: TestNode; port?: number }): Promise<TestNode> {
+export async function startNode(options: {
+  author: boolean;
+  like?: TestNode;
+  port?: number;
+  bornAt?: Date;
+}): Promise<TestNode> {
   const id = options.like?.id ?? randomUUID();
   const key = options.like?.key ?? newKey("P-256");
   const store = options.like?.store ?? memoryStore();
   const peers = options.like?.peers ?? memoryPeers();
   const mesh = createMesh(
     { self: id, clusterId, hosts: ["127.0.0.1"], port: options.port ?? 0 },
-    { nodeKey: key, store, peers },
+    { nodeKey: key, certificate: createNodeKey(key).meshCertificate(options.bornAt ?? new Date()), store, peers },
   );
   const member = { id, peerId: meshIdentity(key).peerId, author: options.author };
   await mesh.start();

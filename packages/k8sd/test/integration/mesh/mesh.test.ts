@@ -136,6 +136,18 @@ describe("a mesh of real nodes", () => {
     await allAlive(nodes);
   });
 
+  test("a node whose clock is far ahead is no peer, and the report says that it is the clock", async () => {
+    await using nodes = await startCluster(1);
+    const [node] = nodes as unknown as [TestNode];
+    const ahead = await startNode({ author: false, bornAt: new Date(Date.now() + 2 * 3_600_000) });
+    try {
+      introduce([node, ahead]);
+      expect(await reasons(node)).toEqual({ [ahead.id]: "clock" });
+    } finally {
+      await ahead.mesh.stop();
+    }
+  });
+
   test("the report says why a peer cannot be reached [J59]", async () => {
     await using nodes = await startCluster(1);
     const [node] = nodes as unknown as [TestNode];
