@@ -26,6 +26,7 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/migrate/kubernetes.test.ts",
       "test/scenarios/recover/halves.test.ts",
       "test/scenarios/recover/kubernetes.test.ts",
+      "test/scenarios/remove/long-dead.test.ts",
       "test/scenarios/remove/unfinished.test.ts",
       "test/scenarios/tokens/reachability.test.ts",
     ],

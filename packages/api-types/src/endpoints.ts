@@ -204,6 +204,11 @@ export const endpoints = {
   meshStatus: endpoint("GET", "/1.0/k8sd/mesh", { access: "trusted", response: meshStatus }),
 
   listMembers: endpoint("GET", "/1.0/k8sd/members", { access: "trusted", response: members.listMembersResponse }),
+  /** Each control plane has its own opinion. */
+  deadMembers: endpoint("GET", "/1.0/k8sd/members/dead", {
+    access: "trusted-control-plane",
+    response: members.deadMembersResponse,
+  }),
   /** The secret of a join token is in the body. */
   reserveMember: endpoint("POST", "/1.0/k8sd/members/reserve", {
     access: "anyone",

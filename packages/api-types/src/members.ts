@@ -90,6 +90,10 @@ export const standingResponse = z.object({
 });
 export type StandingResponse = z.infer<typeof standingResponse>;
 
+/** Whom the control plane that is asked takes for dead, and for how long without a break. */
+export const deadMembersResponse = z.object({ members: z.array(z.object({ id: z.string(), "dead-ms": z.number() })) });
+export type DeadMembersResponse = z.infer<typeof deadMembersResponse>;
+
 /** The next step of a node that has a place. */
 export const advanceRequest = z.strictObject({ action: z.enum(["begin", "renew", "commit", "release", "leave"]) });
 export type AdvanceRequest = z.infer<typeof advanceRequest>;

@@ -10,6 +10,8 @@ import { createJoinExecutors } from "./cluster/join/executors.ts";
 import { linkOf } from "./cluster/join/link.ts";
 import { linkToOthers } from "./cluster/join/link-to-others.ts";
 import type { JoinStep } from "./cluster/join/plan.ts";
+import { createDeadWatch } from "./cluster/long-dead/dead-watch.ts";
+import { createRemoveLongDead } from "./cluster/long-dead/remove-long-dead.ts";
 import { meshStatus } from "./cluster/mesh/status.ts";
 import { createMigrateExecutors } from "./cluster/migrate/executors.ts";
 import type { MigrateStep } from "./cluster/migrate/plan.ts";
@@ -148,9 +150,19 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     forgetMesh: () => forgetMesh(db),
     now,
   });
+  const longDead = createRemoveLongDead({
+    watch: createDeadWatch({ liveness: mesh.liveness, elapsed: () => performance.now() }),
+    link: copies.link,
+    isReady: cluster.isNodeReady,
+    connections: () => member.connections(),
+    remove: removal.remove,
+    audit,
+    log: log.child({ module: "removal" }),
+  });
   const domain: Domain = {
     ...cluster,
     mesh: async (signal) => meshStatus(await mesh.state(signal), roster.members()),
+    deadMembers: longDead.dead,
     removeNode: removal.remove,
     leave: removal.leave,
     databaseStatus,
@@ -180,6 +192,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
         peers: copies.peers,
         versions,
         removal,
+        longDead,
         notices,
         sweepJoinTokens: cluster.joinTokens.sweep,
         now,

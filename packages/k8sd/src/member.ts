@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { type BootstrapInput, serviceStages } from "./cluster/bootstrap/plan.ts";
 import { type Connections, connectDatastore, createConnections, datastoreOptions } from "./cluster/connections.ts";
 import type { ClusterLink } from "./cluster/join/link.ts";
+import type { RemoveLongDead } from "./cluster/long-dead/remove-long-dead.ts";
 import type { NodeKey } from "./cluster/node-key.ts";
 import type { Notices } from "./cluster/notices.ts";
 import type { Orphans } from "./cluster/orphans/orphans.ts";
@@ -18,6 +19,7 @@ import { createApiServers } from "./reconcile/api-servers.ts";
 import { createDatastoreUpkeep } from "./reconcile/datastore-upkeep.ts";
 import { createJoinTokensSweep } from "./reconcile/join-tokens.ts";
 import { createLeaving } from "./reconcile/leaving.ts";
+import { createLongDead } from "./reconcile/long-dead.ts";
 import { type Reconciler, runReconciler } from "./reconcile/loop.ts";
 import { createMasquerade } from "./reconcile/masquerade.ts";
 import type { MemberMesh } from "./reconcile/member-mesh.ts";
@@ -50,6 +52,7 @@ export interface MemberDeps {
     readonly link: () => Promise<ClusterLink | undefined>;
     readonly wasRemoved: () => void;
   };
+  readonly longDead: RemoveLongDead;
   readonly notices: Notices;
   readonly sweepJoinTokens: (signal: AbortSignal) => Promise<unknown>;
   readonly now: () => number;
@@ -132,6 +135,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       now: deps.now,
     }),
     createOrphansReconciler(deps.removal.orphans),
+    createLongDead(input.nodeId, deps.longDead),
     createOwnAddress(input, { connect: (view) => connectDatastore(view), peers: deps.peers }),
     createOwnRecord(input.nodeId, {
       datastore: connections.datastore,

@@ -117,6 +117,18 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
   });
 
   const migration = createMigration({ ...deps, member, datastore: () => deps.connections().datastore() });
+  /** False where there is no such Node. */
+  async function isNodeReady(name: string, signal: AbortSignal): Promise<boolean> {
+    if (!member().view.kubernetes) return false;
+    const { items } = await (await deps.connections().kube()).list(nodes, {
+      fieldSelector: `metadata.name=${name}`,
+      signal,
+    });
+    return items.some((node) =>
+      node.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True"),
+    );
+  }
+
   const members = createMembers({
     paths: host.paths,
     connections: deps.connections,
@@ -207,6 +219,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
       check: async (...args: Parameters<AuthTokens["check"]>) => (await tokens()).check(...args),
     },
 
+    isNodeReady,
     join: join.join,
     members,
     joinTokens,

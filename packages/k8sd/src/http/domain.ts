@@ -5,6 +5,7 @@ import type {
   ClusterStatus,
   DatastoreCopy,
   DatastoreReport,
+  DeadMembersResponse,
   Empty,
   GetClusterConfigResponse,
   GetOperationResponse,
@@ -182,6 +183,8 @@ export interface Domain {
   bootstrap(order: BootstrapOrder, options: { readonly requestId: string }): OperationRun<NodeStatus>;
   /** Kind "already-initialised": the node belongs to a cluster. */
   join(order: JoinOrder, options: { readonly requestId: string }): OperationRun<Empty>;
+  /** Whom this node takes for dead. */
+  deadMembers(): DeadMembersResponse;
   /** Takes another node out, or this one. One that is out already is no error. */
   removeNode(order: RemoveOrder, options: { readonly requestId: string }): OperationRun<Empty>;
   leave(order: LeaveOrder, options: { readonly requestId: string }): OperationRun<Empty>;

@@ -4,6 +4,7 @@ export const annotation = {
   skipNodeCleanupOnRemove: "k8sd/v1alpha/lifecycle/skip-cleanup-kubernetes-node-on-remove",
   skipStopServicesOnRemove: "k8sd/v1alpha/lifecycle/skip-stop-services-on-remove",
   disableSeparateFeatureUpgrades: "k8sd/v1alpha/lifecycle/disable-separate-feature-upgrades",
+  removeDeadNodesAfter: "k8sd/v1alpha/lifecycle/remove-dead-nodes-after",
   bgpPeers: "k8sd/v1alpha1/metallb/bgp-peers",
 } as const;
 

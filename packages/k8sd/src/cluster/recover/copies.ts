@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import type { ClusterEpoch, DatastoreCopy, EndpointName, ResponseOf, StandingResponse } from "@k8sd/api-types";
+import type { ClusterEpoch, DatastoreCopy, EndpointName, ResponseOf } from "@k8sd/api-types";
 import { hostPort, splitHostPort } from "../../components/address.ts";
 import type { NodeView } from "../../components/component.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
@@ -42,8 +42,8 @@ export interface Copies {
   epoch(self: Self): ClusterEpoch;
   /** In which epochs the other control planes are that answer. */
   epochs(self: Self, signal: AbortSignal): Promise<readonly ClusterEpoch[]>;
-  /** What the ledger of the control plane at this address says of this node. */
-  standing(self: Self, address: string, signal: AbortSignal): Promise<StandingResponse>;
+  /** To the control plane at this address, and no other one. */
+  link(address: string): Promise<ClusterLink>;
   own(self: Self, signal: AbortSignal): Promise<DatastoreCopy>;
   others(self: Self, signal: AbortSignal): Promise<readonly Answer[]>;
   /**
@@ -81,9 +81,10 @@ export function createCopies(deps: CopiesDeps): Copies {
     return [...addresses].map(([address, name]) => ({ name, address }));
   }
 
-  async function linkTo(self: Self, address: string): Promise<ClusterLink> {
+  async function linkTo(address: string): Promise<ClusterLink> {
+    const name = deps.identity.read()?.view.view.name ?? "";
     const pinned = fingerprint(await readFile(deps.paths.clusterCert, "utf8"));
-    const identity = deps.nodeKey.certificate(self.view.view.name, new Date(deps.now()));
+    const identity = deps.nodeKey.certificate(name, new Date(deps.now()));
     return createClusterLink({ addresses: [address], fingerprint: pinned, identity, patienceMs: 0 });
   }
 
@@ -96,7 +97,7 @@ export function createCopies(deps: CopiesDeps): Copies {
     return Promise.all(
       known(self).map(async ({ name, address }): Promise<Told<ResponseOf<N>>> => {
         try {
-          const link = await linkTo(self, address);
+          const link = await linkTo(address);
           return { name, address, answer: await link.ask(question, undefined, withDeadline(signal, answerMs)) };
         } catch (error) {
           signal.throwIfAborted();
@@ -125,7 +126,7 @@ export function createCopies(deps: CopiesDeps): Copies {
       return answers;
     },
 
-    standing: async (self, address, signal) => (await linkTo(self, address)).standing(withDeadline(signal, answerMs)),
+    link: linkTo,
 
     own: async (self, signal) => {
       const { view } = self.view;

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { ClusterEpoch, StandingResponse } from "@k8sd/api-types";
 import type { Logger } from "pino";
 import type { Paths } from "../../host/paths.ts";
+import { withDeadline } from "../../lib/wait.ts";
 import type { Audit } from "../../node-db/audit.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Journal } from "../../node-db/journal.ts";
@@ -20,7 +21,7 @@ export interface FollowEpochDeps {
   readonly paths: Paths;
   /** The member that this node is; undefined before there is one. */
   readonly member: () => Self | undefined;
-  readonly copies: Pick<Copies, "epoch" | "epochs" | "others" | "own" | "standing">;
+  readonly copies: Pick<Copies, "epoch" | "epochs" | "others" | "own" | "link">;
   readonly audit: Pick<Audit, "record">;
   readonly notices: Pick<Notices, "set">;
   readonly identity: Pick<IdentityStore<BootstrapInput>, "commit">;
@@ -34,6 +35,8 @@ export interface FollowEpochDeps {
 
 /** All of the data is sent to it. */
 const rejoinMs = 3_600_000;
+/** It has just answered another question. */
+const standingMs = 8_000;
 
 /**
  * One look at the others: whether the cluster goes on in a later epoch than this node's. Then it takes part in that one.
@@ -61,7 +64,8 @@ export async function followEpoch(deps: FollowEpochDeps, signal: AbortSignal): P
   if (latest === undefined) return "in step";
   if (await workedMeanwhile(self, latest, deps, signal)) return decline(self, latest, deps);
   const { address = "" } = answers.find(({ copy }) => copy === latest) ?? {};
-  const standing = await deps.copies.standing(self, address, signal);
+  const link = await deps.copies.link(address);
+  const standing = await link.standing(withDeadline(signal, standingMs));
   if (judge(self.view, standing) !== "member") {
     deps.notices.set(condition, leftOutNotice(latest, standing));
     return "in step";

@@ -52,6 +52,8 @@ export const members = [
     failure: joinFailure,
   }),
 
+  answers("deadMembers", async ({ domain }) => domain.deadMembers()),
+
   answers("listMembers", async ({ domain, signal }) => domain.members.list(signal)),
 
   answers("prepareMember", async ({ domain, caller, signal }, request) =>

@@ -69,6 +69,7 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       check: async (token) => (token === "good" ? { username: "ann", groups: ["dev"] } : undefined),
     },
     join: () => run([], {}),
+    deadMembers: () => ({ members: [] }),
     removeNode: () => run([], {}),
     leave: () => run([], {}),
     members: {

@@ -56,7 +56,7 @@ async function does(options: {
       epochs: async () => [copy],
       others: async () => [{ name: "n2", address: "192.0.2.2:6400", copy }],
       own: async () => ({ ...copy, ...own, quorum }),
-      standing: async () => standing,
+      link: async () => ({ standing: async () => standing }),
     },
     identity: {
       commit: (identity: typeof self) => {

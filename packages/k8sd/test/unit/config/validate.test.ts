@@ -14,6 +14,21 @@ const base = (user: User = {}, network: { "pod-cidr"?: string; "service-cidr"?: 
 const messages = (config: Parameters<typeof problemsOf>[0], nodeIps: string[] = []) =>
   problemsOf(config, { nodeIps }).map(({ field, message }) => `${field}: ${message}`);
 
+test.each([
+  ["72h", []],
+  ["1m", []],
+  [
+    "59s",
+    [
+      'annotations: invalid annotation k8sd/v1alpha/lifecycle/remove-dead-nodes-after: "59s" is no duration of at least 1m',
+    ],
+  ],
+  ["3 days", [expect.stringContaining('"3 days" is no duration')]],
+])("dead nodes may be removed after %s", (text, problems) => {
+  const annotations = { "k8sd/v1alpha/lifecycle/remove-dead-nodes-after": text };
+  expect(messages(base({ annotations }))).toEqual(problems);
+});
+
 test("the defaults are valid, and so is what the CLI sends without a file", () => {
   expect(problemsOf(applyDefaults(emptyClusterConfig()))).toEqual([]);
   const cli = {
