@@ -20,6 +20,7 @@ export const tiers: readonly Tier[] = [
       "test/datastore/postgres-history.test.ts",
       "test/scenarios/address/kubernetes.test.ts",
       "test/scenarios/address/of-three.test.ts",
+      "test/scenarios/external-etcd/external-etcd.test.ts",
       "test/scenarios/join/five-nodes.test.ts",
       "test/scenarios/mesh/agent.test.ts",
       "test/scenarios/migrate/join.test.ts",

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { hostPort } from "../components/address.ts";
 import { pkiFiles } from "../components/certificates.ts";
 import type { NodeView } from "../components/component.ts";
-import type { EtcdClientOptions } from "../datastore/channel.ts";
+import type { ClientTls, EtcdClientOptions } from "../datastore/channel.ts";
 import { createEtcdClient } from "../datastore/client.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import { createKubeClient, type KubeClient } from "../kube/kube-client.ts";
@@ -28,23 +28,28 @@ export async function connectDatastore(view: NodeView, peers?: Peers): Promise<D
 
 export async function datastoreOptions(view: NodeView, peers: Peers = () => []): Promise<EtcdClientOptions> {
   refuseOnWorker(view, "the datastore");
-  const { paths } = view;
-  const external = view.datastore.engine === "external";
-  const pki = pkiFiles(paths);
-  const read = (path: string) => readFile(path);
-  const [ca, cert, key] = await Promise.all([
-    read(pki.etcdCa.crt),
-    read(external ? pki.etcdClient.crt : paths.datastoreClientCert),
-    read(external ? pki.etcdClient.key : paths.datastoreClientKey),
-  ]);
   const { datastore } = view;
   return {
     endpoints: datastore.endpoints,
-    tls: { ca, cert, key },
+    tls: await clientTls(view),
     ...(datastore.engine === "etcd"
       ? { others: () => peers().map((address) => `https://${hostPort(address, datastore.clientPort)}`) }
       : {}),
   };
+}
+
+/** By what k8sd and the datastore know each other; of an external one, what the user gave. */
+async function clientTls({ paths, datastore }: NodeView): Promise<ClientTls> {
+  const pki = pkiFiles(paths);
+  const files =
+    datastore.engine === "external"
+      ? {
+          ...(datastore.ca ? { ca: pki.etcdCa.crt } : {}),
+          ...(datastore.clientCertificate ? { cert: pki.etcdClient.crt, key: pki.etcdClient.key } : {}),
+        }
+      : { ca: pki.etcdCa.crt, cert: paths.datastoreClientCert, key: paths.datastoreClientKey };
+  const read = Object.entries(files).map(async ([name, path]) => [name, await readFile(path)] as const);
+  return Object.fromEntries(await Promise.all(read));
 }
 
 async function connectKube(view: NodeView): Promise<KubeClient> {

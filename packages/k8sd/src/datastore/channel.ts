@@ -8,8 +8,8 @@ import type { MessageFns } from "./gen/etcd.ts";
 import { grpcStatus } from "./wire.ts";
 
 export interface ClientTls {
-  /** PEM text. */
-  readonly ca: string | Buffer;
+  /** PEM text; absent: the authorities that Node.js trusts. */
+  readonly ca?: string | Buffer;
   readonly cert?: string | Buffer;
   readonly key?: string | Buffer;
   /** A DNS name of the servers' certificates, because an address cannot be a TLS server name. Default: localhost. */

@@ -24,6 +24,7 @@ import { meshPort } from "../mesh/peers.ts";
 import type { NodeKey } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import { awaitService } from "./await-service.ts";
+import { externalConflicts, forgetCluster } from "./external.ts";
 import { createDirectories, createFiles, foreignFiles, removeDirectories, removeFiles } from "./files.ts";
 import { type BootstrapInput, type BootstrapStep, purposeOf } from "./plan.ts";
 import { writeCertificates } from "./write-certificates.ts";
@@ -51,6 +52,10 @@ function inputOf(context: StepContext): BootstrapInput {
   return context.input as unknown as BootstrapInput;
 }
 
+function suppliedOf(context: StepContext): SuppliedPki {
+  return JSON.parse(context.secret ?? "{}") as SuppliedPki;
+}
+
 function componentsOf(context: StepContext, names: readonly string[]): readonly ComponentSpec[] {
   return wantedComponents(inputOf(context).view).filter((component) => names.includes(component.name));
 }
@@ -76,7 +81,9 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
   const { host } = deps;
   const { paths, services } = host;
 
-  async function checkHost(input: BootstrapInput, names: readonly string[], signal: AbortSignal): Promise<void> {
+  async function checkHost(names: readonly string[], context: StepContext): Promise<void> {
+    const input = inputOf(context);
+    const { signal } = context;
     const { view } = input;
     const components = wantedComponents(view).filter((component) => names.includes(component.name));
     const programs = components.map((component) => component.render(view).service.program);
@@ -86,6 +93,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
       input.kubernetes ? host.preflight.emptyDirectories([paths.containerd.stateDir], signal) : [],
       host.preflight.programs([paths.runService, ...programs], signal),
       host.preflight.system({ freeDisk: [{ path: paths.snapCommon, bytes: neededDiskBytes }] }, signal),
+      input.via === undefined ? externalConflicts(view, suppliedOf(context), signal) : [],
       existing([...nodeFiles(input, components).map((file) => file.path), ...Object.values(paths.kubeconfig)]).then(
         foreignFiles,
       ),
@@ -94,7 +102,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
   }
 
   return {
-    "check-host": { run: (step, context) => checkHost(inputOf(context), step.args.services, context.signal) },
+    "check-host": { run: (step, context) => checkHost(step.args.services, context) },
 
     "create-directories": {
       run: async (step, context) => {
@@ -126,8 +134,7 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
 
     "write-certificates": {
       run: async (_step, context) => {
-        const supplied = JSON.parse(context.secret ?? "{}") as SuppliedPki;
-        await writeCertificates(inputOf(context), supplied, context, { ...deps, paths });
+        await writeCertificates(inputOf(context), suppliedOf(context), context, { ...deps, paths });
       },
       undo: (_step, context) => removeFiles(context),
     },
@@ -211,6 +218,13 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
           },
           context.signal,
         );
+      },
+      undo: async (_step, context) => {
+        const input = inputOf(context);
+        // Ours goes with its files.
+        if (input.view.datastore.engine !== "external") return;
+        await using datastore = await deps.connect(input.view);
+        await forgetCluster(datastore, input, context.signal);
       },
     },
 
