@@ -1,6 +1,6 @@
-import { parseDuration } from "../../host/duration.ts";
 import { annotation } from "./annotations.ts";
 import { type Cidr, contains, overlap, parseCidr, parseCidrs, parseIp, validCidrs } from "./cidr.ts";
+import { deadNodes } from "./dead-nodes.ts";
 import { type Problem, throwProblems } from "./problems.ts";
 import { nodePrefix } from "./subnets.ts";
 import type { ClusterConfig } from "./types.ts";
@@ -57,18 +57,6 @@ const podServiceOverlap: Rule = ({ network }) =>
       "Choose ranges that share no address.",
     ),
   );
-
-/** A node that restarts, or is cut off for a moment, is not dead. */
-const shortestDeathMs = 60_000;
-
-const deadNodes: Rule = ({ annotations }) => {
-  const text = annotations?.[annotation.removeDeadNodesAfter];
-  if (text === undefined || (parseDuration(text) ?? 0) >= shortestDeathMs) return [];
-  const message = `invalid annotation ${annotation.removeDeadNodesAfter}: ${q(text)} is no duration of at least 1m`;
-  return [
-    problem("annotations", message, 'Give hours or days, for example "72h", or leave it out: then no node is removed.'),
-  ];
-};
 
 const serviceSize: Rule = ({ network }) =>
   validCidrs(network["service-cidr"] ?? "").flatMap(({ family, prefix, text }) => {

@@ -1,14 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { DeadMembersResponse } from "@k8sd/api-types";
 import type { Logger } from "pino";
-import { parseDuration } from "../../host/duration.ts";
 import { AppError, errorText } from "../../lib/app-error.ts";
 import { withDeadline } from "../../lib/wait.ts";
 import type { Audit } from "../../node-db/audit.ts";
 import type { DeferredRun } from "../../operations/deferred.ts";
 import { audited, byItself } from "../audited.ts";
-import { annotation } from "../config/annotations.ts";
-import type { ClusterConfig } from "../config/types.ts";
+import { removeDeadAfter } from "../config/dead-nodes.ts";
 import type { Connections } from "../connections.ts";
 import type { ClusterLink } from "../join/link.ts";
 import { createLedger } from "../ledger.ts";
@@ -39,12 +37,6 @@ export type RemoveLongDead = ReturnType<typeof createRemoveLongDead>;
 const askMs = 5_000;
 /** Nothing is asked of a dead node. */
 const removeMs = 120_000;
-
-/** How long a node may be dead before the cluster takes it out by itself; undefined: for ever. */
-export function removeDeadAfter(config: Pick<ClusterConfig, "annotations"> | undefined): number | undefined {
-  const text = config?.annotations?.[annotation.removeDeadNodesAfter];
-  return text === undefined ? undefined : parseDuration(text);
-}
 
 /**
  * Takes long-dead members out, one at a time, where the cluster's configuration says so. The ledger is read from the

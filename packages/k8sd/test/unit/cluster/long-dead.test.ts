@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { removeDeadAfter } from "../../../src/cluster/config/dead-nodes.ts";
 import { createDeadWatch } from "../../../src/cluster/long-dead/dead-watch.ts";
 import { type DeadView, findLongDead, type LongDeadInput } from "../../../src/cluster/long-dead/plan.ts";
-import { removeDeadAfter } from "../../../src/cluster/long-dead/remove-long-dead.ts";
 import type { Liveness } from "../../../src/mesh/member-table.ts";
 
 type Member = LongDeadInput["members"][number];
