@@ -1,0 +1,112 @@
+import { planRestore } from "@k8sd/k8sd/cluster/snapshot/restore-plan.ts";
+import { planSave } from "@k8sd/k8sd/cluster/snapshot/save-plan.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
+import { becomesReady, bootstrap, k8s } from "../expect-node.ts";
+import { hostsUnavailable } from "../hosts/available.ts";
+import type { Host } from "../hosts/types.ts";
+import { createNode, waitForDaemon } from "../node.ts";
+import { epochOf } from "../scenarios/recover/three.ts";
+import { put, read } from "../scenarios/snapshot/keys.ts";
+import { stagedForTests } from "../stage.ts";
+import { kill } from "./join-setup.ts";
+import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
+
+const reason = hostsUnavailable();
+if (reason !== undefined) console.log(`skipped: ${reason}`);
+
+/** `npm test` kills the daemon around the point of no return; `pnpm test:faults` in each step, and cuts the power too. */
+const everything = process.env.K8SD_FAULTS !== "main";
+const around = ["try-restore", "load-snapshot", "begin-epoch"];
+
+type Victim = "k8sd" | "the power";
+const victims: readonly Victim[] = everything ? ["k8sd", "the power"] : ["k8sd"];
+const casesOf = (steps: readonly { readonly kind: string }[]) =>
+  victims.flatMap((victim) =>
+    steps.flatMap(({ kind }, step) => (everything || around.includes(kind) ? [{ kind, step, victim }] : [])),
+  );
+
+const save = planSave({ id: "", directory: "", name: "", createdAt: 0, keep: 0 }, "generated");
+const input = aBootstrapInput({ kubernetes: false });
+const recovery = { id: "", by: "", term: 0, index: 0, at: 0 };
+const facts = { path: "", revision: 0, epoch: 2, recovery, podSubnetIndex: 0 };
+const restore = planRestore(
+  { nodeId: "", clusterId: "", before: input, after: input, facts, backup: "" },
+  {},
+  "generated",
+);
+
+const folder = "/var/snap/k8s/common/snapshots";
+const keyFile = "/root/snapshots.key";
+const engines = everything ? (["sqlite", "etcd"] as const) : (["sqlite"] as const);
+
+describe.skipIf(reason !== undefined).each(engines)("a snapshot of %s, interrupted", (engine) => {
+  let host: Host;
+  let points: FaultPoints;
+  let saved: string;
+  let epoch = 1;
+
+  beforeAll(async () => {
+    host = await createNode({ staged: await stagedForTests(), flags: ["--agent-only"], env: faultEnvironment });
+    points = createFaultPoints(host);
+    await bootstrap(host, `datastore-type: ${engine}\n`);
+    await put(host, "kept", "value");
+    expect((await k8s(host, ["snapshot", "key", "--out", keyFile])).exitCode).toBe(0);
+    const { stdout } = await k8s(host, ["snapshot", "save", "--output-format", "json"]);
+    saved = (JSON.parse(stdout) as { path: string }).path;
+  });
+  afterAll(async () => {
+    await host?.[Symbol.asyncDispose]();
+  });
+
+  const files = async (): Promise<readonly string[]> => {
+    const { stdout } = await host.run(
+      "sh",
+      "-c",
+      `ls -A ${folder}; ls -d /var/snap/k8s/common/var/lib/k8sd/state/*trial* || :`,
+    );
+    return stdout.trim().split("\n").sort();
+  };
+
+  async function interrupt(argv: readonly string[], step: number, victim: Victim): Promise<void> {
+    await points.hold(step, "in-run");
+    const running = k8s(host, argv).catch(() => undefined);
+    await points.reached(step, "in-run");
+    if (victim === "k8sd") {
+      await kill(host, "k8sd");
+    } else {
+      await host.cutPower();
+      await host.boot();
+    }
+    await points.clear();
+    await waitForDaemon(host);
+    await running;
+    await becomesReady(host);
+  }
+
+  test.each(casesOf(save.steps))("saved, in $kind by killing $victim, is there or leaves nothing", async (one) => {
+    const before = await files();
+    await interrupt(["snapshot", "save", "--keep", "2"], one.step, one.victim);
+    const after = await files();
+    if (one.step < save.commit) expect(after).toEqual(before);
+    else expect(after.filter((name) => !before.includes(name)).length).toBe(1);
+    expect(after.filter((name) => !name.endsWith(".k8s-snapshot"))).toEqual([]);
+    // What `--keep` took is made again.
+    saved = `${folder}/${after[0]}`;
+  });
+
+  test.each(casesOf(restore.steps))("restored, in $kind by killing $victim, is there or is taken back", async (one) => {
+    await put(host, "later", "given up");
+    await interrupt(["snapshot", "restore", saved, "--key-file", keyFile, "--yes"], one.step, one.victim);
+    const done = one.step >= restore.commit;
+    if (done) epoch += 1;
+    expect(await epochOf(host)).toBe(epoch);
+    expect([await read(host, "kept"), await read(host, "later")]).toEqual(["value", done ? "" : "given up"]);
+    const { stdout } = await host.run(
+      "sh",
+      "-c",
+      "cd /var/snap/k8s/common/var/lib && ls -d *.before-epoch-* etcd/before-* || :",
+    );
+    expect(stdout.trim().split("\n").filter(Boolean).length).toBe(epoch - 1);
+  });
+});
