@@ -298,6 +298,15 @@ export const endpoints = {
     request: snapshots.saveSnapshotRequest,
     response: snapshots.snapshot,
   }),
+  snapshotSchedule: endpoint("GET", "/1.0/k8sd/snapshots/schedule", {
+    access: "trusted-control-plane",
+    response: snapshots.snapshotScheduleStatus,
+  }),
+  setSnapshotSchedule: endpoint("PUT", "/1.0/k8sd/snapshots/schedule", {
+    access: "trusted-control-plane",
+    request: snapshots.snapshotScheduleRequest,
+    response: empty,
+  }),
   planRestore: endpoint("POST", "/1.0/k8sd/snapshots/restore/plan", {
     access: "trusted",
     beforeInit: true,

@@ -56,6 +56,27 @@ export const saveSnapshotRequest = z.strictObject({
 });
 export type SaveSnapshotRequest = z.infer<typeof saveSnapshotRequest>;
 
+export const snapshotScheduleRequest = z.strictObject({
+  /** From the beginning of one to the next; 0 = none are made. */
+  every: nanoseconds,
+  /** How many of the cluster's are kept in the directory; 0 = all. */
+  keep: z.int().min(0).max(100_000).default(0),
+  directory: text.default(""),
+});
+export type SnapshotScheduleRequest = z.infer<typeof snapshotScheduleRequest>;
+
+export const snapshotScheduleStatus = z.object({
+  /** Absent: none are made. */
+  schedule: z.object({ every: nanoseconds, keep: z.int(), directory: z.string(), node: z.string() }).optional(),
+  last: timestamp.optional(),
+  path: z.string().optional(),
+  /** When one failed since then, and why. */
+  failed: timestamp.optional(),
+  error: z.string().optional(),
+  next: timestamp.optional(),
+});
+export type SnapshotScheduleStatus = z.infer<typeof snapshotScheduleStatus>;
+
 export const restorePlanRequest = z.strictObject({
   /** On the node that is asked. */
   path: text.min(1),

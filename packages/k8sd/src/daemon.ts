@@ -194,6 +194,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
         removal,
         longDead,
         notices,
+        snapshots: cluster.snapshots,
         sweepJoinTokens: cluster.joinTokens.sweep,
         now,
       },

@@ -29,6 +29,7 @@ import { createOrphansReconciler } from "./reconcile/orphans.ts";
 import { createOwnRecord } from "./reconcile/own-record.ts";
 import { createRoutes } from "./reconcile/routes.ts";
 import { createServicesReconciler } from "./reconcile/services.ts";
+import { createSnapshotsReconciler, type SnapshotsReconcilerDeps } from "./reconcile/snapshots.ts";
 import { createStanding } from "./reconcile/standing.ts";
 
 export interface MemberOptions {
@@ -54,6 +55,7 @@ export interface MemberDeps {
   };
   readonly longDead: RemoveLongDead;
   readonly notices: Notices;
+  readonly snapshots: SnapshotsReconcilerDeps["snapshots"];
   readonly sweepJoinTokens: (signal: AbortSignal) => Promise<unknown>;
   readonly now: () => number;
 }
@@ -136,6 +138,12 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
     }),
     createOrphansReconciler(deps.removal.orphans),
     createLongDead(input.nodeId, deps.longDead),
+    createSnapshotsReconciler(input.nodeId, {
+      snapshots: deps.snapshots,
+      members: roster.members,
+      log: log.child({ module: "snapshot" }),
+      now: deps.now,
+    }),
     createOwnAddress(input, { connect: (view) => connectDatastore(view), peers: deps.peers }),
     createOwnRecord(input.nodeId, {
       datastore: connections.datastore,

@@ -67,4 +67,26 @@ describe.skipIf(reason !== undefined)("snapshots of a cluster", () => {
     const { stdout } = await k8s(n1, ["snapshot", "list", "--directory", "/root/s"]);
     expect(stdout).toContain(`${name}   cannot open the snapshot: the file ends too early`);
   });
+
+  test("are saved by themselves, and no more when that is switched off", async () => {
+    const ordered = await k8s(n1, [
+      "snapshot",
+      "schedule",
+      "--every",
+      "6h",
+      "--keep",
+      "5",
+      "--directory",
+      "/root/auto",
+    ]);
+    expect([ordered.exitCode, ordered.stdout]).toEqual([
+      0,
+      expect.stringContaining("every 6h0m0s to /root/auto on n1"),
+    ]);
+    await expect.poll(() => listed("--directory", "/root/auto"), { timeout: 60_000, interval: 1_000 }).toHaveLength(1);
+    const shown = async (): Promise<string> => (await k8s(n1, ["snapshot", "schedule"])).stdout;
+    await expect.poll(shown, { timeout: 10_000 }).toMatch(/The last one is of .*: \/root\/auto\//);
+    await k8s(n1, ["snapshot", "schedule", "--off"]);
+    expect(await shown()).toContain("The cluster saves no snapshots by itself.");
+  });
 });

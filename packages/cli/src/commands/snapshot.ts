@@ -7,6 +7,7 @@ import { parseOutputFormat, render } from "../format/output.ts";
 import { connect, requireLocalNode, requireRoot } from "../session.ts";
 import { countFlag, durationFlag, subcommand } from "../usage.ts";
 import { restoreCommand } from "./snapshot-restore.ts";
+import { scheduleCommand } from "./snapshot-schedule.ts";
 
 /** So that the daemon, which has the timeout itself, is the one to report that it passed. */
 const grace = 30 * second;
@@ -16,6 +17,7 @@ export function snapshotCommand(deps: CliDeps): Command {
   command.addCommand(keyCommand(deps));
   command.addCommand(saveCommand(deps));
   command.addCommand(listCommand(deps));
+  command.addCommand(scheduleCommand(deps));
   command.addCommand(restoreCommand(deps));
   return command;
 }

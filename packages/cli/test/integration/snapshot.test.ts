@@ -177,3 +177,57 @@ describe.concurrent("k8s snapshot restore", () => {
     expect([code, stderr]).toEqual([1, expect.stringContaining(text)]);
   });
 });
+
+describe.concurrent("k8s snapshot schedule", () => {
+  const status = {
+    schedule: { every: 21_600_000_000_000, keep: 28, directory: "/s", node: "n1" },
+    last: "2023-11-14T22:13:20.000Z",
+    path: "/s/a",
+    failed: "2023-11-15T04:13:20.000Z",
+    error: "no room",
+    next: "2023-11-15T04:23:20.000Z",
+  };
+  const routes: Routes = {
+    ...aNode,
+    "GET /1.0/k8sd/snapshots/schedule": (_request, answer) => sendSync(answer, status),
+    "PUT /1.0/k8sd/snapshots/schedule": (_request, answer) => sendSync(answer, {}),
+  };
+
+  test("is shown", async () => {
+    await using daemon = await createFakeDaemon(routes);
+    const { code, stdout } = await run(daemon.stateDir, "schedule");
+    expect([code, stdout]).toEqual([
+      0,
+      [
+        "The cluster saves a snapshot every 6h0m0s to /s on n1; the newest 28 are kept.",
+        "The last one is of 2023-11-14T22:13:20Z: /s/a",
+        "It failed at 2023-11-15T04:13:20Z: no room",
+        "The next one is due at 2023-11-15T04:23:20Z.",
+        "",
+      ].join("\n"),
+    ]);
+    const json = await run(daemon.stateDir, "schedule", "--output-format", "json");
+    expect(JSON.parse(json.stdout)).toEqual(status);
+    expect(daemon.received.map(({ method }) => method)).not.toContain("PUT");
+  });
+
+  test.each([
+    [["--every", "6h", "--keep", "28", "--directory", "/s"], { every: 21_600_000_000_000, keep: 28, directory: "/s" }],
+    [["--off"], { every: 0, keep: 0, directory: "" }],
+  ])("is changed by %j", async (flags, body) => {
+    await using daemon = await createFakeDaemon(routes);
+    expect((await run(daemon.stateDir, "schedule", ...flags)).code).toBe(0);
+    expect(daemon.received.find(({ method }) => method === "PUT")?.body).toEqual(body);
+  });
+
+  test.each([
+    [["--every", "often"], "not a duration such as 6h or 30m"],
+    [["--keep", "3"], "--every must say how often"],
+    [["--off", "--keep", "3"], "--off goes with no other flag"],
+  ])("is not changed by %j", async (flags, text) => {
+    await using daemon = await createFakeDaemon(routes);
+    const { code, stderr } = await run(daemon.stateDir, "schedule", ...flags);
+    expect([code, stderr]).toEqual([1, expect.stringContaining(text)]);
+    expect(daemon.received.map(({ method }) => method)).not.toContain("PUT");
+  });
+});

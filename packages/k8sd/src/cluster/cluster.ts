@@ -228,7 +228,12 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     recovery,
     migration,
     snapshots: {
-      ...createSnapshots({ ...deps, paths: host.paths }),
+      ...createSnapshots({
+        ...deps,
+        paths: host.paths,
+        self: () => member().view,
+        members: deps.roster.members,
+      }),
       ...createRestore({ ...deps, kubernetes: options.kubernetes }),
     },
 

@@ -33,6 +33,8 @@ import type {
   Snapshot,
   SnapshotKeyRequest,
   SnapshotKeyResponse,
+  SnapshotScheduleRequest,
+  SnapshotScheduleStatus,
   StandingResponse,
 } from "@k8sd/api-types";
 
@@ -249,6 +251,8 @@ export interface Domain {
     createKey(request: SnapshotKeyRequest, signal: AbortSignal): Promise<SnapshotKeyResponse>;
     list(directory: string): Promise<ListSnapshotsResponse>;
     save(order: SaveSnapshotOrder, options: { readonly requestId: string }): OperationRun<Snapshot>;
+    schedule(signal: AbortSignal): Promise<SnapshotScheduleStatus>;
+    setSchedule(request: SnapshotScheduleRequest, signal: AbortSignal): Promise<void>;
     /** What a restore on this node would do; `force` counts for nothing. */
     planRestore(order: RestoreOrder, signal: AbortSignal): Promise<RestorePlan>;
     restore(order: RestoreOrder, options: { readonly requestId: string }): OperationRun<RestoreResponse>;

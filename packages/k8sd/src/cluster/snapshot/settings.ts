@@ -8,12 +8,23 @@ export interface SnapshotSchedule {
   /** How many are kept; 0: all. */
   readonly keep: number;
   readonly directory: string;
-  /** Id of the node that makes them. */
+  /** Id of the node on which it was ordered. */
   readonly nodeId: string;
+}
+
+/** What came of it so far. */
+export interface SnapshotTaken {
+  /** Of the last one. */
+  readonly at?: number;
+  readonly path?: string;
+  /** Since then one failed. */
+  readonly failedAt?: number;
+  readonly error?: string;
 }
 
 const lockKey = "k8sd/snapshots/lock";
 const scheduleKey = "k8sd/snapshots/schedule";
+const takenKey = "k8sd/snapshots/taken";
 
 /** What the cluster knows of its snapshots, in the datastore. */
 export interface SnapshotSettings {
@@ -22,6 +33,8 @@ export interface SnapshotSettings {
   setLock(lock: string, signal: AbortSignal): Promise<void>;
   schedule(signal: AbortSignal): Promise<SnapshotSchedule | undefined>;
   setSchedule(schedule: SnapshotSchedule | undefined, signal: AbortSignal): Promise<void>;
+  taken(signal: AbortSignal): Promise<SnapshotTaken | undefined>;
+  setTaken(taken: SnapshotTaken, signal: AbortSignal): Promise<void>;
 }
 
 export function createSnapshotSettings(records: Records, seal: Seal): SnapshotSettings {
@@ -33,6 +46,8 @@ export function createSnapshotSettings(records: Records, seal: Seal): SnapshotSe
     // Who has it could make a snapshot that the operator takes for the cluster's.
     setLock: (lock, signal) => records.put(lockKey, seal.seal(lock, lockKey), signal),
     schedule: (signal) => records.get<SnapshotSchedule>(scheduleKey, signal),
+    taken: (signal) => records.get<SnapshotTaken>(takenKey, signal),
+    setTaken: (taken, signal) => records.put(takenKey, taken, signal),
     setSchedule: (schedule, signal) =>
       schedule === undefined ? records.delete(scheduleKey, signal) : records.put(scheduleKey, schedule, signal),
   };

@@ -11,9 +11,10 @@ import type { Seal } from "../seal.ts";
 import { checkedDirectory, type StoredSnapshot, snapshotName, snapshotsIn } from "./folder.ts";
 import { withoutKey } from "./save-executors.ts";
 import { planSave } from "./save-plan.ts";
+import { createSchedule, type ScheduleDeps } from "./schedule.ts";
 import { createSnapshotSettings, type SnapshotSettings } from "./settings.ts";
 
-export interface SnapshotsDeps {
+export interface SnapshotsDeps extends Pick<ScheduleDeps, "self" | "members"> {
   readonly paths: Paths;
   readonly connections: () => Connections;
   readonly seal: () => Promise<Seal>;
@@ -58,8 +59,11 @@ export function createSnapshots(deps: SnapshotsDeps) {
     throw new AppError("not-found", `cannot describe the snapshot ${name}: it is not in ${directory} any more`);
   }
 
+  const { schedule, setSchedule } = createSchedule({ ...deps, settings });
   return {
     settings,
+    schedule,
+    setSchedule,
 
     /** The key as its holder gets it; the cluster keeps only what closes snapshots. */
     async createKey({ replace }: { readonly replace: boolean }, signal: AbortSignal): Promise<SnapshotKeyResponse> {

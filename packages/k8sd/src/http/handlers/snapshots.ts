@@ -9,6 +9,11 @@ export const snapshots = [
   starts("saveSnapshot", ({ domain, requestId }, { directory, keep, timeout }) =>
     domain.snapshots.save({ directory, keep, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
   ),
+  answers("snapshotSchedule", ({ domain, signal }) => domain.snapshots.schedule(signal)),
+  answers("setSnapshotSchedule", async ({ domain, signal }, request) => {
+    await domain.snapshots.setSchedule(request, signal);
+    return {};
+  }),
   answers("planRestore", ({ domain, signal }, request) =>
     domain.snapshots.planRestore({ ...toOrder(request), force: false, timeoutMs: 0 }, signal),
   ),

@@ -107,6 +107,8 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       createKey: async () => ({ key: "k", id: "0" }),
       list: async (directory) => ({ directory, snapshots: [] }),
       save: ({ directory }) => run([], { name: "s", path: `${directory}/s`, bytes: 1 }),
+      schedule: async () => ({}),
+      setSchedule: async () => {},
       planRestore: async () => {
         throw new Error("no test asks for it");
       },

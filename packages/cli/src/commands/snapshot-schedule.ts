@@ -1,0 +1,74 @@
+import type { SnapshotScheduleRequest, SnapshotScheduleStatus } from "@k8sd/api-types";
+import type { Command } from "commander";
+import { CliError, failed } from "../cli-error.ts";
+import type { CliDeps } from "../deps.ts";
+import { atLeastMinimum, parseDuration } from "../duration.ts";
+import { parseOutputFormat, render } from "../format/output.ts";
+import { connect, requireLocalNode, requireRoot } from "../session.ts";
+import { countFlag, durationFlag, subcommand } from "../usage.ts";
+
+interface Options {
+  readonly every?: string;
+  readonly off?: boolean;
+  readonly keep?: number;
+  readonly directory?: string;
+  readonly outputFormat: string;
+  readonly timeout: number;
+}
+
+export function scheduleCommand(deps: CliDeps): Command {
+  const command = subcommand("schedule", "Show or change when the cluster saves snapshots by itself", deps)
+    .option("--every <duration>", "save one each time this has passed, for example 6h")
+    .option("--off", "save none any more; those that are there stay")
+    .option("--directory <directory>", "where they are saved (default: the node's own directory)")
+    .option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
+  countFlag(command, "--keep", "remove the oldest of the cluster's snapshots there beyond this number");
+  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
+  return command.action(async (options: Options) => {
+    requireRoot(deps);
+    const format = parseOutputFormat(options.outputFormat);
+    const timeout = atLeastMinimum(options.timeout, deps.printError);
+    const change = await changeOf(options);
+    const client = await connect(command, deps);
+    const { deadline } = await import("../client/client.ts");
+    const signal = deadline(timeout);
+    await requireLocalNode(client, signal);
+    const path = "/k8sd/snapshots/schedule";
+    if (change !== undefined) {
+      await client.query("PUT", path, { body: change, signal }).catch((error: unknown) => {
+        throw failed("Could not change the schedule of snapshots.", error);
+      });
+    }
+    const status = await client.query<SnapshotScheduleStatus>("GET", path, { signal }).catch((error: unknown) => {
+      throw failed("Could not read the schedule of snapshots.", error);
+    });
+    const { scheduleOutput } = await import("../format/snapshot-schedule.ts");
+    deps.print(await render(scheduleOutput(status), format));
+  });
+}
+
+/** Undefined: it is only shown. */
+async function changeOf({ every, off, keep, directory }: Options): Promise<SnapshotScheduleRequest | undefined> {
+  if (off) {
+    if (every !== undefined || keep !== undefined || directory !== undefined) {
+      throw new CliError("Error: --off goes with no other flag of the schedule.\n");
+    }
+    return { every: 0, keep: 0, directory: "" };
+  }
+  if (every === undefined) {
+    if (keep === undefined && directory === undefined) return undefined;
+    throw new CliError("Error: --every must say how often snapshots are saved.\n");
+  }
+  const { resolve } = await import("node:path");
+  return { every: durationOf(every), keep: keep ?? 0, directory: directory === undefined ? "" : resolve(directory) };
+}
+
+function durationOf(text: string): number {
+  try {
+    const duration = parseDuration(text);
+    if (duration > 0) return duration;
+  } catch {
+    // Said below.
+  }
+  throw new CliError(`Error: --every is ${JSON.stringify(text)}, not a duration such as 6h or 30m.\n`);
+}
