@@ -11,6 +11,7 @@ import type { Orphans } from "./cluster/orphans/orphans.ts";
 import type { TakeAway } from "./cluster/remove/take-away.ts";
 import type { Roster } from "./cluster/roster.ts";
 import { splitHostPort } from "./components/address.ts";
+import { datastoreKind } from "./components/datastore-kind.ts";
 import type { Host } from "./host/host.ts";
 import { listenTls, type TlsListener } from "./http/listeners.ts";
 import { AppError } from "./lib/app-error.ts";
@@ -150,7 +151,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       versions: deps.versions,
       meshPeer: deps.nodeKey.meshPeer,
     }),
-    ...(input.view.datastore.engine === "external"
+    ...(datastoreKind(input.view.datastore) === "external"
       ? []
       : [
           createDatastoreUpkeep({

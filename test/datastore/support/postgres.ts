@@ -12,6 +12,8 @@ import { temporaryFolder } from "./servers.ts";
 const nobody = 65_534;
 const owner = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {};
 const user = "k8s";
+/** Has to give a password, once somebody made it. */
+export const limitedUser = "limited";
 
 export interface Postgres extends AsyncDisposable {
   /** An empty database of its own; gives its URL. */
@@ -48,9 +50,11 @@ export async function startPostgres(parent?: string): Promise<Postgres> {
     `listen_addresses = ''\nunix_socket_directories = '${home}'\nshared_buffers = 32MB\nmax_connections = 60\n`,
   );
 
+  await writeFile(join(data, "pg_hba.conf"), `local all ${limitedUser} scram-sha-256\nlocal all all trust\n`);
+
   let child: ChildProcess | undefined;
   let output = "";
-  const url = (database: string) => `postgres://${user}@/${database}?host=${encodeURIComponent(home)}`;
+  const url = (database: string) => `postgres://${user}@localhost/${database}?host=${encodeURIComponent(home)}`;
   const exited = async (signal: NodeJS.Signals): Promise<void> => {
     const running = child;
     if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;

@@ -1,4 +1,6 @@
 import type { ClusterStatus, LocalNodeStatus, NodeStatus } from "@k8sd/api-types";
+import type { DatastoreView } from "../components/component.ts";
+import { datastoreKind } from "../components/datastore-kind.ts";
 import type { ServiceManager } from "../host/services.ts";
 import type { Liveness } from "../mesh/member-table.ts";
 import type { NodeIdentity } from "../node-db/identity.ts";
@@ -80,7 +82,7 @@ export function createStatus({ host, member, connections, roster, liveness, noti
         config: toUserFacing(input.config),
         datastore: {
           type: engineOf(self),
-          ...(!isWorker && datastore.engine === "external" ? { servers: [...datastore.endpoints] } : {}),
+          ...(isWorker ? {} : externalServers(datastore)),
         },
         ...featureStatuses(input.config, new Date(now()).toISOString()),
         nodes: nodeStatuses(),
@@ -117,7 +119,12 @@ function lifeOf(seen: Liveness | undefined): Pick<NodeOfCluster, "liveness" | "l
 
 /** A worker has no part in the datastore; which one it is the cluster's configuration says. */
 function engineOf({ view: { view, config } }: Member): string {
-  return view.role === "worker" ? (config.datastore.type ?? "sqlite") : view.datastore.engine;
+  return view.role === "worker" ? (config.datastore.type ?? "sqlite") : datastoreKind(view.datastore);
+}
+
+function externalServers(datastore: DatastoreView): { readonly servers?: string[] } {
+  if (datastore.engine === "postgres") return { servers: [datastore.server] };
+  return datastore.engine === "external" ? { servers: [...datastore.endpoints] } : {};
 }
 
 /** The embedded datastore has one voter, and an external one is nobody's member. */

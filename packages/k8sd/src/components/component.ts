@@ -60,6 +60,14 @@ export type DatastoreView =
       readonly initialCluster: { readonly state: "new" | "existing"; readonly peers: Readonly<Record<string, string>> };
     }
   | {
+      /** A server of this node over a PostgreSQL database, which the servers of other control planes use as well. */
+      readonly engine: "postgres";
+      readonly endpoints: readonly string[];
+      readonly clientPort: number;
+      /** Its URL, without the password. */
+      readonly server: string;
+    }
+  | {
       readonly engine: "external";
       readonly endpoints: readonly string[];
       readonly ca: boolean;

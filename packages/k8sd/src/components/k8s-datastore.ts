@@ -17,18 +17,19 @@ const apiserverKeys = ["/registry/", "compact_rev_key"];
 
 function render(node: NodeView, initialRevision?: number) {
   const { paths, datastore } = node;
-  if (datastore.engine !== "sqlite") {
+  if (datastore.engine !== "sqlite" && datastore.engine !== "postgres") {
     throw new AppError("internal", `cannot render k8s-datastore: the engine is ${datastore.engine}`);
   }
   const pki = pkiFiles(paths);
   const service = componentService(node, {
     name: "k8s-datastore",
-    description: "Embedded datastore of the cluster",
+    description: "Datastore of the cluster",
     args: {
       "--cert-file": pki.etcdServer.crt,
       "--client-cert-auth": "true",
       "--client-keys": `${apiserverDatastoreName}=${apiserverKeys.join(",")}`,
       "--data-dir": paths.datastore,
+      "--database-url-file": datastore.engine === "postgres" ? paths.datastoreUrl : undefined,
       "--initial-revision": initialRevision === undefined ? undefined : String(initialRevision),
       "--key-file": pki.etcdServer.key,
       // Only programs of this node use it: kube-apiserver and k8sd.
@@ -69,7 +70,7 @@ export async function datastoreReady(name: string, node: NodeView, signal: Abort
 
 export const k8sDatastore: ComponentSpec = {
   name: "k8s-datastore",
-  wanted: (node) => node.role === "control-plane" && node.datastore.engine === "sqlite",
+  wanted: (node) => node.role === "control-plane" && ["sqlite", "postgres"].includes(node.datastore.engine),
   render: (node) => render(node),
   ready: (node, signal) => datastoreReady("k8s-datastore", node, signal),
   reloads: "restart",

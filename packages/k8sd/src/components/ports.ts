@@ -49,7 +49,7 @@ function componentPorts(component: ComponentSpec, node: NodeView): PortNeed[] {
 function datastorePorts(component: ComponentSpec, node: NodeView): PortNeed[] {
   const { datastore } = node;
   const client = { protocol: "tcp", service: component.name, field: "etcd-port" } as const;
-  if (component.name === "k8s-datastore" && datastore.engine === "sqlite") {
+  if (component.name === "k8s-datastore" && (datastore.engine === "sqlite" || datastore.engine === "postgres")) {
     return [{ ...client, port: datastore.clientPort, address: node.loopback }];
   }
   if (component.name === "etcd" && datastore.engine === "etcd") {

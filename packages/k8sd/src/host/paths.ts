@@ -49,6 +49,8 @@ export function createPaths(options: PathsOptions) {
     /** Identity of k8sd towards the datastore. */
     datastoreClientCert: join(state, "datastore-client.crt"),
     datastoreClientKey: join(state, "datastore-client.key"),
+    /** Of the PostgreSQL database that holds the cluster's data; may hold a password. */
+    datastoreUrl: join(state, "datastore-url"),
     datastore: join(snapCommon, "var/lib/k8s-datastore"),
     etcd: join(snapCommon, "var/lib/etcd"),
 

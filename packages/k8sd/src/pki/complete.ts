@@ -118,6 +118,11 @@ function assemble(
     add("pki", "serviceaccount.key", key);
     cluster["service-account-key"] = key;
   }
+  const url = checked.supplied["datastore-url"] ?? "";
+  if (controlPlane && url !== "") {
+    add("state", "datastore-url", url);
+    cluster["datastore-url"] = url;
+  }
   for (const [key, file] of checked.external ? externalFiles : []) {
     const pem = checked.supplied[key] ?? "";
     if (pem === "") continue;

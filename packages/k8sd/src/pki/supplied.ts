@@ -12,10 +12,17 @@ import { maySignCertificates, readCertificates, tbsFields } from "./x509.ts";
 
 type PemKey<Name extends string> = `${Name}-crt` | `${Name}-key`;
 
-/** The configuration keys of the contract, and ours for what the contract does not let users supply. */
-export type PkiKey = PemKey<AuthorityName | PairName | "datastore-client"> | "service-account-key" | "datastore-ca-crt";
+/**
+ * The configuration keys of the contract, and ours for what the contract does not let users supply. A database's URL, which
+ * holds a password, goes the way of the keys: sealed, and to control planes alone.
+ */
+export type PkiKey =
+  | PemKey<AuthorityName | PairName | "datastore-client">
+  | "service-account-key"
+  | "datastore-ca-crt"
+  | "datastore-url";
 
-/** PEM texts by configuration key. An empty text counts as absent. */
+/** PEM texts, and that URL, by configuration key. An empty text counts as absent. */
 export type SuppliedPki = { readonly [Key in PkiKey]?: string | undefined };
 
 /** A certificate, with any intermediates after it, and its key. */

@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { splitHostPort } from "../../components/address.ts";
 import { cleanAfter } from "../../components/cleanup.ts";
 import type { ComponentSpec, NodeView } from "../../components/component.ts";
+import { datastoreKind } from "../../components/datastore-kind.ts";
 import { extraConfigFiles } from "../../components/extra-files.ts";
 import { apiserverProxyEndpoints } from "../../components/k8s-apiserver-proxy.ts";
 import { renderCniConfig } from "../../components/network/cni-config.ts";
@@ -26,7 +27,7 @@ import type { Seal } from "../seal.ts";
 import { awaitService } from "./await-service.ts";
 import { externalConflicts, forgetCluster } from "./external.ts";
 import { createDirectories, createFiles, foreignFiles, removeDirectories, removeFiles } from "./files.ts";
-import { type BootstrapInput, type BootstrapStep, purposeOf } from "./plan.ts";
+import { type BootstrapInput, type BootstrapStep, datastoreService, purposeOf } from "./plan.ts";
 import { writeCertificates } from "./write-certificates.ts";
 
 export interface BootstrapDeps {
@@ -222,7 +223,10 @@ export function createBootstrapExecutors(deps: BootstrapDeps): Executors<Bootstr
       undo: async (_step, context) => {
         const input = inputOf(context);
         // Ours goes with its files.
-        if (input.view.datastore.engine !== "external") return;
+        if (datastoreKind(input.view.datastore) !== "external") return;
+        // A node that leaves has stopped its server: what a cluster wrote into a database is then its owner's to delete.
+        const server = datastoreService(input.view);
+        if (server !== undefined && (await services.status(server, context.signal)).state !== "running") return;
         await using datastore = await deps.connect(input.view);
         await forgetCluster(datastore, input, context.signal);
       },

@@ -1,5 +1,6 @@
 import type { NodeView } from "../../components/component.ts";
 import { externalProblems, neededPrefixes } from "../../datastore/check-external.ts";
+import { databaseProblems } from "../../datastore/check-postgres.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import type { Conflict } from "../../host/host.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
@@ -15,6 +16,10 @@ export async function externalConflicts(
   supplied: SuppliedPki,
   signal: AbortSignal,
 ): Promise<readonly Conflict[]> {
+  if (datastore.engine === "postgres") {
+    const problems = await databaseProblems(supplied["datastore-url"] ?? "", signal);
+    return problems.map((problem) => ({ field: "datastore-servers", ...problem }));
+  }
   if (datastore.engine !== "external") return [];
   const given = {
     ca: supplied["datastore-ca-crt"],

@@ -62,6 +62,7 @@ export function purposeOf({ via }: Pick<BootstrapInput, "via">): string {
 export function datastoreService(view: NodeView): string | undefined {
   switch (view.datastore.engine) {
     case "sqlite":
+    case "postgres":
       return "k8s-datastore";
     case "etcd":
       return "etcd";

@@ -5,6 +5,7 @@ import { validateExtraArguments } from "../../components/arguments.ts";
 import type { DatastoreView, MachineView, NodeView, Role } from "../../components/component.ts";
 import { defaultPauseImage } from "../../components/pause-image.ts";
 import { wantedComponents } from "../../components/wanted.ts";
+import { isPostgresUrl, withoutPassword } from "../../datastore/postgres-url.ts";
 import type { Host } from "../../host/host.ts";
 import { createPaths } from "../../host/paths.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
@@ -50,7 +51,7 @@ export function prepareBootstrap(
   const config = applyDefaults(parsed.cluster);
   validate(config, { nodeIps: addresses });
   validateExtraArguments(definedOnly(parsed.node.extraArgs));
-  const secret = suppliedPki(order.config);
+  const secret = { ...suppliedPki(order.config), ...databaseUrl(config) };
   const parts = { name: order.name, addresses, k8sdAddress: address.text, config, node: parsed.node };
   const podCidrs = config.network.enabled ? cidrTexts(config.network["pod-cidr"]) : [];
   const view = createView(
@@ -137,6 +138,10 @@ export function newDatastore(
   const [address = loopback] = addresses;
   switch (type) {
     case "external":
+      if (isPostgresUrl(config.datastore["external-servers"]?.[0] ?? "")) {
+        const server = withoutPassword(config.datastore["external-servers"]?.[0] ?? "");
+        return { engine: "postgres", endpoints, clientPort, server };
+      }
       return {
         engine: "external",
         endpoints: config.datastore["external-servers"] ?? [],
@@ -192,5 +197,13 @@ function withoutSecrets(config: ResolvedClusterConfig): ClusterConfig {
     "etcd-apiserver-client-key": _clientKey,
     ...datastore
   } = config.datastore;
-  return { ...config, certificates: {}, datastore };
+  const servers = datastore["external-servers"]?.map((server) =>
+    isPostgresUrl(server) ? withoutPassword(server) : server,
+  );
+  return { ...config, certificates: {}, datastore: { ...datastore, ...(servers && { "external-servers": servers }) } };
+}
+
+function databaseUrl({ datastore }: ResolvedClusterConfig): SuppliedPki {
+  const url = datastore["external-servers"]?.find(isPostgresUrl);
+  return url === undefined ? {} : { "datastore-url": url };
 }

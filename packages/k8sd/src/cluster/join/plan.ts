@@ -25,7 +25,8 @@ export function planJoin(input: JoinInput, requestId: string): Plan<JoinStep> {
   const stages = serviceStages(input);
   const services = stages.flat();
   const store = datastoreService(view);
-  const joinsStore = view.role === "control-plane" && store !== undefined;
+  // A server over a database that all use begins as every other service does.
+  const joinsStore = view.role === "control-plane" && store !== undefined && view.datastore.engine !== "postgres";
   const bringUp = (stage: readonly string[]): JoinStep[] => [
     { kind: "start-services", title: `Start ${stage.join(", ")}`, args: { services: stage } },
     { kind: "await-services", title: `Wait for ${stage.join(", ")}`, args: { services: stage } },

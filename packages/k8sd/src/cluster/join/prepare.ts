@@ -3,6 +3,7 @@ import { hostPort, splitHostPort } from "../../components/address.ts";
 import { validateExtraArguments } from "../../components/arguments.ts";
 import type { DatastoreView, MachineView } from "../../components/component.ts";
 import { wantedComponents } from "../../components/wanted.ts";
+import { isPostgresUrl } from "../../datastore/postgres-url.ts";
 import type { Host } from "../../host/host.ts";
 import { AppError } from "../../lib/app-error.ts";
 import { backdateMs } from "../../pki/certificate.ts";
@@ -173,6 +174,10 @@ function joinedDatastore(
   // A worker has no part in it.
   if (request.role === "worker") return { engine: "external", endpoints: [], ca: false, clientCertificate: false };
   const { type, "etcd-port": clientPort, "etcd-peer-port": peerPort } = config.datastore;
+  const [server = ""] = config.datastore["external-servers"] ?? [];
+  if (type === "external" && isPostgresUrl(server)) {
+    return { engine: "postgres", endpoints: [`https://${hostPort(loopback, clientPort)}`], clientPort, server };
+  }
   if (type === "external") {
     return {
       engine: "external",

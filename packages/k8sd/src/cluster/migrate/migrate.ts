@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import type { DatastoreReport, MigrateResponse, PrepareResponse } from "@k8sd/api-types";
+import { datastoreKind } from "../../components/datastore-kind.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
@@ -46,7 +47,7 @@ export function createMigration(deps: MigrationDeps) {
   async function begin({ to, timeoutMs }: MigrateOrder, requestId: string): Promise<OperationRun> {
     const limit = Math.min(timeoutMs === 0 ? ceilingMs : timeoutMs, ceilingMs);
     const { id: nodeId, clusterId, view: before } = deps.member();
-    const from = before.view.datastore.engine;
+    const from = datastoreKind(before.view.datastore);
     refuseEngine(from, to);
     const after = withEngine(before, to);
     const problems = await problemsOf(before, after, { ...deps, nodeId }, AbortSignal.timeout(limit));

@@ -1,4 +1,5 @@
 import type { DatastoreReport, OperationEvent } from "@k8sd/api-types";
+import { datastoreKind } from "../../components/datastore-kind.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import { errorText } from "../../lib/app-error.ts";
 import type { Journal } from "../../node-db/journal.ts";
@@ -18,7 +19,9 @@ const answerMs = 3_000;
 /** What holds the cluster's data, and how it is. */
 export async function datastoreReport(deps: ReportDeps, signal: AbortSignal): Promise<DatastoreReport> {
   const { view } = deps.member().view;
-  const { engine, endpoints } = view.datastore;
+  const { datastore } = view;
+  const engine = datastoreKind(datastore);
+  const endpoints = datastore.engine === "postgres" ? [datastore.server] : datastore.endpoints;
   const migration = migrationUnderWay(deps)?.at(-1);
   const known = { engine, endpoints: [...endpoints], ...(migration === undefined ? {} : { migration }) };
   try {

@@ -77,7 +77,7 @@ export async function removeTarget(input: MigrateInput, host: Host, signal: Abor
 
 export async function removeData({ datastore }: NodeView, { paths }: Pick<Host, "paths">): Promise<void> {
   const { engine } = datastore;
-  if (engine === "external") return;
+  if (engine === "external" || engine === "postgres") return;
   await rm(dataOf(paths, engine), { recursive: true, force: true });
   if (engine !== "etcd") return;
   await rm(scratchOf(paths), { recursive: true, force: true });
@@ -88,7 +88,8 @@ export async function removeData({ datastore }: NodeView, { paths }: Pick<Host, 
 
 /** What lies there is somebody's data. */
 export async function refuseData({ datastore }: NodeView, { paths }: Pick<Host, "paths">): Promise<void> {
-  const path = datastore.engine === "external" ? "" : dataOf(paths, datastore.engine);
+  const { engine } = datastore;
+  const path = engine === "external" || engine === "postgres" ? "" : dataOf(paths, engine);
   const there = await access(path).then(
     () => true,
     () => false,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { ClusterEpoch, DatastoreCopy, EndpointName, ResponseOf } from "@k8sd/api-types";
 import { hostPort, splitHostPort } from "../../components/address.ts";
 import type { NodeView } from "../../components/component.ts";
+import { datastoreKind } from "../../components/datastore-kind.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import { readEtcdLog } from "../../datastore/etcd-log.ts";
 import type { Paths } from "../../host/paths.ts";
@@ -137,7 +138,7 @@ export function createCopies(deps: CopiesDeps): Copies {
       return {
         ...epoch(self),
         addresses: [...view.addresses],
-        engine: view.datastore.engine,
+        engine: datastoreKind(view.datastore),
         ...(log === undefined ? {} : { log: { term: log.term, index: log.index } }),
         quorum,
         now: deps.now(),

@@ -111,7 +111,7 @@ export function createRestore(deps: RestoreDeps) {
     const { id, clusterId, view: before } = self;
     const { view } = before;
     const { engine } = view.datastore;
-    if (view.role === "worker" || engine === "external") {
+    if (view.role === "worker" || engine === "external" || engine === "postgres") {
       throw new AppError("conflict", "cannot restore a snapshot: this node keeps no data of the cluster", {
         remedy: "Restore it on a control plane, or restore the external datastore by its own means.",
       });

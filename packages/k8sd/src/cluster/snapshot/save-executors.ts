@@ -1,6 +1,7 @@
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { datastoreKind } from "../../components/datastore-kind.ts";
 import { everything } from "../../datastore/migrate/batches.ts";
 import { openStore, type StoreAccess } from "../../datastore/migrate/store-access.ts";
 import { withScratchEngine } from "../../datastore/scratch-engine.ts";
@@ -92,7 +93,7 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
             id: input.id,
             cluster: { id: clusterId, epoch: self.epoch ?? 1 },
             node: self.view.name,
-            engine: self.view.datastore.engine,
+            engine: datastoreKind(self.view.datastore),
             revision: view.revision,
             keys: view.keys,
             createdAt: input.createdAt,

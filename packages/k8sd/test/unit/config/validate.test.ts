@@ -184,7 +184,7 @@ test.each([
   const config = base();
   config.datastore["external-servers"] = ["https://10.0.0.1:2379", server];
   expect(messages(config)).toEqual([
-    `datastore-servers: datastore.external-servers contains invalid address: ${server}`,
+    `datastore-servers: datastore.external-servers contains invalid address: ${server.replace("secret", "…")}`,
   ]);
 });
 

@@ -1,0 +1,61 @@
+import { databaseProblems } from "@k8sd/k8sd/datastore/check-postgres.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bytes, defaults, etcdCalls } from "./support/etcd-calls.ts";
+import { openConnection } from "./support/grpc-client.ts";
+import { databaseArgs, limitedUser, type Postgres, startPostgres } from "./support/postgres.ts";
+import { startEngine, temporaryFolder } from "./support/servers.ts";
+
+let postgres: Postgres;
+let url: string;
+beforeAll(async () => {
+  postgres = await startPostgres();
+  url = await postgres.database();
+  await postgres.run(url, `CREATE ROLE ${limitedUser} LOGIN PASSWORD 'right-word'`);
+});
+afterAll(() => postgres?.[Symbol.asyncDispose]());
+
+const check = (database: string) => databaseProblems(database, AbortSignal.timeout(20_000));
+const as = (password: string) => url.replace("k8s@", `${limitedUser}:${password}@`);
+
+describe("a database that cannot hold the cluster", () => {
+  test("an empty one can, and nothing is left in it", async () => {
+    expect(await check(url)).toEqual([]);
+    expect(await postgres.run(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'k8s%'")).toEqual([]);
+  });
+
+  const refused: readonly [string, () => string, RegExp, RegExp][] = [
+    [
+      "nobody serves",
+      () => "postgres://k8s:hidden-word@127.0.0.1:1/x",
+      /cannot reach PostgreSQL: .*ECONNREFUSED/,
+      /runs/,
+    ],
+    ["does not exist", () => url.replace(/test_\w+/, "nothing"), /"nothing" does not exist/, /CREATE DATABASE/],
+    ["wants another password", () => as("hidden-word"), /does not let this user in/, /user and password/],
+    ["gives no right to make a schema", () => as("right-word"), /limited may not make a schema/, /GRANT CREATE ON/],
+  ];
+  test.each(refused)("it %s", async (_what, database, message, remedy) => {
+    const problems = await check(database());
+    expect(problems).toEqual([
+      { message: expect.stringMatching(message) as string, remedy: expect.stringMatching(remedy) as string },
+    ]);
+    expect(JSON.stringify(problems)).not.toMatch(/hidden-word|right-word/);
+  });
+
+  test("the server itself says so too, and ends; its output holds no password", async () => {
+    await using folder = await temporaryFolder();
+    const args = await databaseArgs(folder.path, as("right-word"));
+    const started = startEngine({ dataDir: folder.path, args });
+    await expect(started).rejects.toThrow(/permission denied for database .*\n.*GRANT CREATE/s);
+    await expect(started).rejects.not.toThrow("right-word");
+  });
+
+  test("it holds a cluster", async () => {
+    await using folder = await temporaryFolder();
+    await using server = await startEngine({ dataDir: folder.path, args: await databaseArgs(folder.path, url) });
+    const connection = openConnection(server.endpoint);
+    await etcdCalls(connection).put({ ...defaults.put, key: bytes("/registry/a") });
+    connection.close();
+    expect((await check(url))[0]?.message).toContain("is not empty: its schema k8s_datastore holds 1 keys");
+  });
+});
