@@ -1,6 +1,6 @@
 import { withEngine } from "@k8sd/k8sd/cluster/migrate/engines.ts";
 import { planMigrate } from "@k8sd/k8sd/cluster/migrate/plan.ts";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
 import { bootstrap } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
@@ -49,6 +49,7 @@ describe.skipIf(reason !== undefined)("a migration of the datastore, interrupted
     await fill(host, 300);
     content = await contentHash(host);
   });
+  afterEach(() => points.clear());
   afterAll(async () => {
     await host?.[Symbol.asyncDispose]();
   });
@@ -85,6 +86,26 @@ describe.skipIf(reason !== undefined)("a migration of the datastore, interrupted
       await writing.ends();
     },
   );
+
+  test.each(
+    everything
+      ? steps.flatMap(({ kind }, step) => (["sqlite", "etcd"] as const).map((from) => ({ kind, step, from })))
+      : [],
+  )("whose engines are killed in $kind from $from ends, one way or the other", async ({ step, from }) => {
+    await startsOn(from);
+    const writing = await write(host);
+    await points.hold(step, "in-run");
+    const running = migrate(host, other(from));
+    await points.reached(step, "in-run");
+    // One that is just being started again may be gone when its turn comes.
+    for (const unit of ["k8s-etcd", "k8s-k8s-datastore"]) await kill(host, unit).catch(() => undefined);
+    await points.clear();
+    const { exitCode, stderr } = await running;
+    if (step >= commit) expect([exitCode, stderr]).toEqual([0, expect.anything()]);
+    if (exitCode === 0) engine = other(from);
+    await nothingIsLost();
+    await writing.ends();
+  });
 
   test.each(everything ? steps.slice(0, commit).map(({ kind }, step) => ({ kind, step })) : [])(
     "that fails in $kind is taken back, and works when it is tried again",

@@ -1,6 +1,11 @@
+import { withEngine } from "@k8sd/k8sd/cluster/migrate/engines.ts";
+import { type MigrateStep, planMigrate } from "@k8sd/k8sd/cluster/migrate/plan.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { aBootstrapInput } from "../../../packages/k8sd/test/support/bootstrap-input.ts";
 import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
+import { kill } from "../../faults/join-setup.ts";
+import { createFaultPoints, faultEnvironment } from "../../faults/points.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Network } from "../../hosts/network.ts";
 import type { Host } from "../../hosts/types.ts";
@@ -12,6 +17,18 @@ import { contentHash, fill, isOn, migrate, migrates, report, write } from "./eng
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 
+function stepOf(kind: MigrateStep["kind"]): number {
+  const before = aBootstrapInput({ kubernetes: false });
+  const input = {
+    nodeId: "",
+    clusterId: "",
+    before,
+    after: withEngine(before, "etcd"),
+    ports: { source: 0, target: 0 },
+  };
+  return planMigrate(input, {}, "generated").steps.findIndex((step) => step.kind === kind);
+}
+
 describe.skipIf(reason !== undefined)("control planes that join a cluster on sqlite", () => {
   let network: Network;
   let founder: Host;
@@ -21,7 +38,8 @@ describe.skipIf(reason !== undefined)("control planes that join a cluster on sql
   beforeAll(async () => {
     const staged = await stagedForTests();
     network = await createNodeNetwork(staged);
-    const create = (name: string) => createNode({ name, staged, network, flags: ["--agent-only"] });
+    const create = (name: string) =>
+      createNode({ name, staged, network, flags: ["--agent-only"], env: faultEnvironment });
     [founder, second, third] = await Promise.all([create("n1"), create("n2"), create("n3")]);
     await bootstrap(founder);
     await fill(founder, 500);
@@ -68,5 +86,36 @@ describe.skipIf(reason !== undefined)("control planes that join a cluster on sql
     await isOn(founder, "sqlite");
     expect(await contentHash(founder)).toBe(before);
     await expectAgreement([founder]);
+  });
+
+  test("leave it alone when their caller gives up meanwhile", async () => {
+    const token = await joinToken(founder, "n2");
+    const points = createFaultPoints(founder);
+    await points.hold(stepOf("copy-data"), "in-run");
+    const joining = join(second, "n2", token);
+    await points.reached(stepOf("copy-data"), "in-run");
+    await second.run("pkill", "-INT", "-f", "join-cluster");
+    expect(await joining).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("it was cancelled") });
+    const { stderr } = await k8s(second, ["local-node-status"]);
+    expect(stderr).toContain("not part of a Kubernetes cluster");
+    await points.clear();
+    await expect.poll(async () => (await report(founder)).engine, { timeout: 60_000 }).toBe("etcd");
+    await isOn(founder, "etcd");
+    await migrates(founder, "sqlite");
+  });
+
+  test("come in although the founder's k8sd is killed while it moves", async () => {
+    const before = await contentHash(founder);
+    const points = createFaultPoints(founder);
+    await points.hold(stepOf("finish-copy"), "in-run");
+    const joining = join(second, "n2", await joinToken(founder, "n2"));
+    await points.reached(stepOf("finish-copy"), "in-run");
+    await kill(founder, "k8sd");
+    await points.clear();
+    const { exitCode, stderr } = await joining;
+    expect(exitCode, stderr).toBe(0);
+    await isOn(founder, "etcd");
+    expect(await contentHash(second)).toBe(before);
+    await expectAgreement([founder, second]);
   });
 });

@@ -37,6 +37,8 @@ export interface RoomOrder {
   readonly needed: boolean;
 }
 
+/** For one attempt to join, when k8sd is stopped again and again. */
+const mostStarts = 3;
 /** Gigabytes are copied within minutes. */
 const ceilingMs = 3_600_000;
 
@@ -60,13 +62,19 @@ export function createMigration(deps: MigrationDeps) {
 
   /** For whoever shall join as a control plane; again under the same attempt, until it is ready. */
   async function makeRoom({ attempt, needed }: RoomOrder): Promise<PrepareResponse> {
-    const requestId = `room-for-${attempt}`;
-    const known = deps.runner.find(requestId);
-    if (known !== undefined) {
-      await known.result;
-      return { ready: true, events: [...brief(deps.runner.events(known.id))] };
+    const requestIds = Array.from({ length: mostStarts }, (_, index) => `room-for-${attempt}-${index}`);
+    const known = requestIds.map((id) => deps.runner.find(id)).filter((run) => run !== undefined);
+    const last = known.at(-1);
+    const requestId = requestIds[known.length];
+    if (last !== undefined) {
+      const interrupted = await last.result.then(() => false, isInterrupted);
+      // Whoever joins has to be told why it does not work, but not that k8sd was started again meanwhile.
+      if (!interrupted || requestId === undefined) {
+        await last.result;
+        return { ready: true, events: [...brief(deps.runner.events(last.id))] };
+      }
     }
-    if (!needed) return { ready: true, events: [] };
+    if (!needed || requestId === undefined) return { ready: true, events: [] };
     try {
       const run = await begin({ to: "etcd", timeoutMs: 0 }, requestId);
       return { ready: false, events: [...brief(deps.runner.events(run.id))] };
@@ -89,6 +97,8 @@ export function createMigration(deps: MigrationDeps) {
     },
   };
 }
+
+const isInterrupted = (error: unknown): boolean => error instanceof AppError && error.kind === "cancelled";
 
 function refuseEngine(from: string, to: ManagedEngine): void {
   if (from === "external") {
