@@ -116,6 +116,7 @@ export function createCore(options: CoreOptions, deps: CoreDeps): Core {
       members = new Set(wanted.map(({ id }) => id));
       detector.setMembers(members);
       book.setLedger(wanted);
+      replica.recheck();
     },
     receive: (from, bytes) => {
       if (!members.has(from)) return;

@@ -82,6 +82,8 @@ export interface Replica {
   onHead(from: NodeId, head: Head): void;
   /** For a transport that floods: pass a message on only if this node would take it or has it. */
   accepts(message: Chunk): boolean;
+  /** Who may author has changed. */
+  recheck(): void;
   /** Messages that were refused since the start: unsigned, not by a control plane, or not what was signed. */
   readonly refused: number;
   stop(): void;
@@ -95,7 +97,10 @@ export function createReplica(options: ReplicaOptions, deps: ReplicaDeps): Repli
   let refused = 0;
   let pushTimer: (() => void) | undefined;
 
-  const head = (): Head => signed ?? noHead;
+  /** What an author signed that is out by now counts no more: it may be of a side of the cluster that was given up. */
+  let upheld = true;
+  const current = (): SignedHead | undefined => (upheld ? signed : undefined);
+  const head = (): Head => current() ?? noHead;
   const puller = createPuller(options, {
     clock,
     random,
@@ -111,6 +116,7 @@ export function createReplica(options: ReplicaOptions, deps: ReplicaDeps): Repli
     const before = head();
     store.save(next, delta);
     signed = next;
+    upheld = true;
     state = result;
     push(before, options.rounds);
     deps.onChange({ epoch: next.epoch, revision: next.revision });
@@ -132,12 +138,12 @@ export function createReplica(options: ReplicaOptions, deps: ReplicaDeps): Repli
   function push(before: Head, rounds: number): void {
     pushTimer?.();
     pushTimer = undefined;
-    if (signed === undefined) return;
-    const current = signed;
-    const behind = deps.live().filter((id) => isNewer(current, puller.known(id)));
+    const own = current();
+    if (own === undefined) return;
+    const behind = deps.live().filter((id) => isNewer(own, puller.known(id)));
     const targets = sample(behind, options.fanout, random);
     if (targets.length > 0) {
-      const message = pushMessage(current, before);
+      const message = pushMessage(own, before);
       for (const to of targets) sender.send(to, message);
     }
     if (rounds > 0) pushTimer = clock.after(options.roundMs, () => push(before, rounds - 1));
@@ -151,8 +157,9 @@ export function createReplica(options: ReplicaOptions, deps: ReplicaDeps): Repli
   }
 
   function answerPull(to: NodeId, have: Head, after: string): void {
-    if (signed === undefined || !isNewer(signed, have)) return;
-    sender.send(to, encode(chunkOf(deltaSince(state, have, signed), signed, after, options.chunkBytes)));
+    const own = current();
+    if (own === undefined || !isNewer(own, have)) return;
+    sender.send(to, encode(chunkOf(deltaSince(state, have, own), own, after, options.chunkBytes)));
   }
 
   function receiveChunk(from: NodeId, chunk: Chunk): void {
@@ -209,6 +216,9 @@ export function createReplica(options: ReplicaOptions, deps: ReplicaDeps): Repli
       isNewer(chunk.head, head())
         ? authority.verify(chunk.head)
         : signed !== undefined && !isNewer(head(), chunk.head) && sameBytes(signed.root, chunk.head.root),
+    recheck: () => {
+      upheld = signed !== undefined && authority.verify(signed);
+    },
     stop: () => {
       pushTimer?.();
       puller.stop();

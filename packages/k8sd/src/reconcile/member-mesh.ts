@@ -157,6 +157,7 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
     } else if (!isDeepStrictEqual(running.members, members)) {
       running.members = members;
       running.mesh.setMembers(members);
+      spread();
     }
   }
 

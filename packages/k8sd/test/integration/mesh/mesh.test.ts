@@ -86,6 +86,24 @@ describe("a mesh of real nodes", () => {
     await vi.waitFor(() => expect(stateOf(first, again)).toBe("alive"), within(10));
   });
 
+  test("what an author signed that is out by now is superseded, in whatever epoch it was", async () => {
+    await using nodes = await startCluster(3);
+    const [first, second, worker] = nodes as unknown as [TestNode, TestNode, TestNode];
+    second.member = { ...second.member, author: true };
+    introduce(nodes);
+    await allAlive(nodes);
+    const records = (value: string) => [{ key: "members/1", value, revision: 5 }];
+    // One side of the cluster was recovered, and is given up then.
+    second.mesh.publish({ epoch: 2, revision: 5, records: records("given up") });
+    await vi.waitFor(() => expect(worker.mesh.replica.head.epoch).toBe(2), within(5));
+    expect(first.mesh.publish({ epoch: 1, revision: 8, records: records("goes on") })).toBe(false);
+    await second.mesh.stop();
+    introduce([first, worker]);
+    expect(worker.mesh.replica.head).toEqual({ epoch: 0, revision: 0 });
+    expect(first.mesh.publish({ epoch: 1, revision: 8, records: records("goes on") })).toBe(true);
+    await vi.waitFor(() => expect(worker.mesh.replica.entries.get("members/1")?.value).toBe("goes on"), within(5));
+  });
+
   test("a partition that ends heals by itself, and who missed a change has it then", async () => {
     await using nodes = await startCluster(3);
     await allAlive(nodes);
