@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import type { DatastoreReport, MigrateResponse, PrepareResponse } from "@k8sd/api-types";
@@ -81,8 +82,10 @@ export function createMigration(deps: MigrationDeps) {
     } catch (error) {
       // Another node that joins was a moment earlier: both wait for the same.
       const underWay = migrationUnderWay(deps);
-      if (underWay === undefined) throw error;
-      return { ready: false, events: [...underWay] };
+      if (underWay !== undefined) return { ready: false, events: [...underWay] };
+      // Another operation comes first.
+      if (error instanceof AppError && error.retryable) return { ready: false, events: [] };
+      throw error;
     }
   }
 
@@ -109,17 +112,29 @@ function refuseEngine(from: string, to: ManagedEngine): void {
   if (from === to) throw new AppError("conflict", `cannot migrate the datastore: it is ${to} already`);
 }
 
-/** Two at once, or the second could be the first again. */
+/** Below those that outgoing connections get, and those of Services of the type NodePort. */
+const portRange = { from: 20_000, to: 30_000 };
+const portTries = 50;
+
+/** Two that nobody listens on. */
 async function freePorts(address: string): Promise<readonly [number, number]> {
-  const servers = [createServer(), createServer()];
-  const ports = await Promise.all(
-    servers.map(async (server) => {
-      server.listen(0, address);
-      await once(server, "listening");
-      const bound = server.address();
-      return bound !== null && typeof bound === "object" ? bound.port : 0;
-    }),
-  );
-  await Promise.all(servers.map(async (server) => once(server.close(), "close")));
-  return [ports[0] ?? 0, ports[1] ?? 0];
+  const found = new Set<number>();
+  for (let tries = 0; tries < portTries; tries += 1) {
+    const port = randomInt(portRange.from, portRange.to);
+    if (await isFree(port, address)) found.add(port);
+    const [first, second] = found;
+    if (first !== undefined && second !== undefined) return [first, second];
+  }
+  throw new AppError("unavailable", `cannot find two free ports on ${address}`);
+}
+
+async function isFree(port: number, address: string): Promise<boolean> {
+  const server = createServer();
+  try {
+    await once(server.listen({ port, host: address, exclusive: true }), "listening");
+    await once(server.close(), "close");
+    return true;
+  } catch {
+    return false;
+  }
 }
