@@ -1,5 +1,6 @@
+import { once } from "node:events";
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pino } from "pino";
@@ -24,11 +25,27 @@ export interface TestNode extends AsyncDisposable {
   leftovers(): Promise<readonly string[]>;
 }
 
+/** A free port whose neighbour is free as well: the mesh of a node listens beside its k8sd. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  for (;;) {
+    const [first, second] = [createServer(), createServer()];
+    try {
+      const port = await listening(first, 0);
+      await listening(second, port + 1);
+      return port;
+    } catch {
+      // The neighbour is somebody's, or there is none.
+    } finally {
+      first.close();
+      second.close();
+    }
+  }
+}
+
+async function listening(server: Server, port: number): Promise<number> {
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
   const address = server.address();
-  await new Promise((done) => server.close(done));
   if (address === null || typeof address === "string") throw new Error("no port");
   return address.port;
 }
