@@ -21,7 +21,7 @@ describe("two servers on one database", () => {
     await using servers = await twoServers(postgres);
     const logs = servers.connections.map(openWatchLog);
     for (const log of logs) await log.create({ ...everything, startRevision: 2 });
-    const writes = 150;
+    const writes = 60;
     const write = async (calls: EtcdCalls, name: string) => {
       for (let at = 0; at < writes; at++) {
         await calls.put({ ...defaults.put, key: bytes(`k${at % 7}`), value: bytes(`${name} ${at}`) });

@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { chown, cp, mkdir, readdir, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { chown, cp, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import pg from "pg";
@@ -25,12 +26,13 @@ export interface Postgres extends AsyncDisposable {
 }
 
 /** A server of Debian's package on a unix socket in a folder of its own. */
-export async function startPostgres(parent?: string): Promise<Postgres> {
+export async function startPostgres(): Promise<Postgres> {
   const { bin } = await ensureComponents({ also: ["postgresql"], report: (line) => console.error(line) });
   await using stack = new AsyncDisposableStack();
-  const folder = stack.use(await temporaryFolder(parent));
-  const home = join(folder.path, "postgres");
-  await mkdir(home);
+  const folder = stack.use(await temporaryFolder());
+  // What a killed process wrote stays, in memory too: disks that lose writes are PostgreSQL's affair.
+  const memory = stack.use(await temporaryFolder(existsSync("/dev/shm") ? "/dev/shm" : undefined));
+  const home = memory.path;
   if (owner.uid !== undefined) {
     for (const path of [folder.path, home]) await chown(path, owner.uid, owner.gid);
   }

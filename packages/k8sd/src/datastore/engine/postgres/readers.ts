@@ -14,10 +14,11 @@ export interface Readers {
   close(): Promise<void>;
 }
 
+/** Either of the two; its promise is settled by the first one that gives a value. */
 interface Job {
-  /** True when it is answered; false when something is missing. */
-  readonly run: (view: ReadView, needs: Needs) => boolean;
-  readonly fetch: ((connection: Connection, state: State) => Promise<void>) | undefined;
+  readonly run: ((view: ReadView) => unknown) | undefined;
+  readonly fetch: ((connection: Connection, state: State) => Promise<unknown>) | undefined;
+  readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
   readonly since: number;
 }
@@ -26,6 +27,8 @@ interface Job {
 const sessions = 4;
 /** Reads that share a snapshot. */
 const maxShared = 64;
+/** Reads wait for those under way, to share the next snapshot, unless these take longer. */
+const shareMs = 5;
 /** How long a read waits for a database that is away. */
 const patienceMs = 5_000;
 const retryMs = 100;
@@ -37,48 +40,40 @@ export function createReaders(connect: Connect, lookout: Follower["lookout"]): R
   const all = [...free];
   let queue: Job[] = [];
   let closed = false;
+  let newestStart = Number.NEGATIVE_INFINITY;
+  let timer: NodeJS.Timeout | undefined;
+  /** Good enough to find out what a read asks for before its snapshot is there. */
+  let lastState: State | undefined;
 
   function kick(): void {
-    while (queue.length > 0 && free.length > 0) {
-      // Those that are free share what waits; the last one connected is the first one used.
-      const jobs = queue.splice(0, Math.min(maxShared, Math.ceil(queue.length / free.length)));
-      const session = free.pop() as Session;
-      void serve(session, jobs).finally(() => {
-        free.push(session);
+    const session = free.at(-1);
+    if (queue.length === 0 || session === undefined) return;
+    const waitMs = free.length < sessions ? newestStart + shareMs - performance.now() : 0;
+    if (waitMs > 0) {
+      timer ??= setTimeout(() => {
+        timer = undefined;
         kick();
-      });
+      }, waitMs);
+      return;
     }
+    free.pop();
+    newestStart = performance.now();
+    void serve(session, queue.splice(0, maxShared)).finally(() => {
+      free.push(session);
+      kick();
+    });
   }
 
   async function serve(session: Session, jobs: readonly Job[]): Promise<void> {
-    let open = [...jobs];
-    const answered = (job: Job) => {
-      open = open.filter((each) => each !== job);
-    };
+    const open = new Set(jobs);
     try {
-      await session.use(async (connection) => {
-        const look = lookout();
-        const [row] = await connection.rows(begin);
-        const state = toState(row);
-        look(state);
-        const needs = createNeeds();
-        const view = viewOf(state, needs);
-        while (open.length > 0) {
-          for (const job of open) if (job.run(view, needs)) answered(job);
-          if (open.length === 0) break;
-          await needs.fetch(connection);
-          for (const job of open.filter(({ fetch }) => fetch)) {
-            await job.fetch?.(connection, state);
-            answered(job);
-          }
-        }
-        await connection.rows("COMMIT");
-      });
+      await session.use((connection) => answer(connection, open));
     } catch (error) {
       // Reading again does no harm; after a failure that is not the connection's, each reads alone.
       const oldest = performance.now() - patienceMs;
-      const again = open.filter(({ since }) => !closed && since > oldest && (isLost(error) || open.length > 1));
-      for (const job of open) if (!again.includes(job)) job.reject(isLost(error) ? etcdErrors.noLeader() : error);
+      const mayTry = (job: Job) => !closed && job.since > oldest && (isLost(error) || open.size > 1);
+      const again = [...open].filter(mayTry);
+      for (const job of open) if (!mayTry(job)) job.reject(isLost(error) ? etcdErrors.noLeader() : error);
       if (again.length === 0) return;
       if (isLost(error)) {
         await new Promise((resolve) => setTimeout(resolve, retryMs));
@@ -87,52 +82,77 @@ export function createReaders(connect: Connect, lookout: Follower["lookout"]): R
     }
   }
 
-  function add(job: Job): void {
+  async function answer(connection: Connection, open: Set<Job>): Promise<void> {
+    const needs = createNeeds();
+    const look = lookout();
+    if (lastState !== undefined) {
+      const guess = viewOf(lastState, needs);
+      for (const { run } of open) if (run) rehearse(needs, () => run(guess));
+    }
+    const [[row]] = await Promise.all([connection.rows(begin), needs.fetch(connection)]);
+    const state = toState(row);
+    look(state);
+    lastState = state;
+    const view = viewOf(state, needs);
+    const fetched = Promise.all(
+      [...open].map(async (job) => {
+        if (!job.fetch) return;
+        job.resolve((await job.fetch(connection, state)) as never);
+        open.delete(job);
+      }),
+    );
+    // Its failure is taken below; until then it is nobody's.
+    fetched.catch(() => {});
+    for (;;) {
+      for (const job of open) if (job.run && settle(job, needs, view)) open.delete(job);
+      if (![...open].some(({ run }) => run)) break;
+      await needs.fetch(connection);
+    }
+    await fetched;
+    await connection.rows("COMMIT");
+  }
+
+  function add(job: Omit<Job, "since">): void {
     if (closed) {
       job.reject(etcdErrors.stopped());
       return;
     }
-    queue.push(job);
+    queue.push({ ...job, since: performance.now() });
     // What arrives in the same turn shares a snapshot.
     if (queue.length === 1) setImmediate(kick);
   }
 
   return {
-    read<T>(run: (view: ReadView) => T): Promise<T> {
-      return new Promise<T>((resolve, reject) => {
-        add({
-          run(view, needs) {
-            try {
-              const done = needs.attempt(() => run(view));
-              if (done) resolve(done.value);
-              return done !== undefined;
-            } catch (error) {
-              reject(error);
-              return true;
-            }
-          },
-          fetch: undefined,
-          reject,
-          since: performance.now(),
-        });
-      });
-    },
-    query(fetch) {
-      return new Promise((resolve, reject) => {
-        add({
-          run: () => false,
-          fetch: async (connection, state) => resolve(await fetch(connection, state)),
-          reject,
-          since: performance.now(),
-        });
-      });
-    },
+    read: (run) => new Promise((resolve, reject) => add({ run, fetch: undefined, resolve, reject })),
+    query: (fetch) => new Promise((resolve, reject) => add({ run: undefined, fetch, resolve, reject })),
     async close() {
       closed = true;
+      clearTimeout(timer);
       for (const job of queue.splice(0)) job.reject(etcdErrors.stopped());
       await Promise.all(all.map((session) => session.end()));
     },
   };
+}
+
+/** False: something is missing. */
+function settle(job: Job, needs: Needs, view: ReadView): boolean {
+  try {
+    const done = needs.attempt(() => job.run?.(view));
+    if (done) job.resolve(done.value as never);
+    return done !== undefined;
+  } catch (error) {
+    job.reject(error);
+    return true;
+  }
+}
+
+/** Finds out what is needed; what comes of it does not count. */
+function rehearse(needs: Needs, run: () => unknown): void {
+  try {
+    needs.attempt(run);
+  } catch {
+    // Refused on a state that is not the real one.
+  }
 }
 
 function viewOf(state: State, needs: Needs): ReadView {

@@ -56,6 +56,7 @@ export function createWriter({ session, serverId, log, lookout, committed }: Wri
   let closed = false;
   let idle: (() => void) | undefined;
   let current: BatchStore | undefined;
+  let lastState: State | undefined;
 
   const schedule = (afterMs = 0): void => {
     if (busy) return;
@@ -108,10 +109,14 @@ export function createWriter({ session, serverId, log, lookout, committed }: Wri
 
   async function runBatch(connection: Connection, jobs: readonly Job[], progress: { sent: boolean }): Promise<void> {
     const look = lookout();
-    const [row] = await connection.rows(begin);
+    const needs = createNeeds();
+    // What the jobs will ask for is found out on the last state, and fetched once the lock is there: sent together.
+    if (lastState) runJobs(lastState, needs, jobs, new Map());
+    const [[row]] = await Promise.all([connection.rows(begin), needs.fetch(connection)]);
     const before = toState(row);
     look(before);
-    const { answers, later, batch } = await decide(connection, before, jobs);
+    lastState = before;
+    const { answers, later, batch } = await decide(connection, before, needs, jobs);
     const { written } = batch;
     const statements = writeBatch(connection, written, before.compactRevision, serverId);
     progress.sent = statements.length > 0;
@@ -123,8 +128,7 @@ export function createWriter({ session, serverId, log, lookout, committed }: Wri
   }
 
   /** Runs the jobs until nothing that they read is missing. */
-  async function decide(connection: Connection, before: State, jobs: readonly Job[]): Promise<Decided> {
-    const needs = createNeeds();
+  async function decide(connection: Connection, before: State, needs: Needs, jobs: readonly Job[]): Promise<Decided> {
     const failed = new Map<Job, unknown>();
     for (;;) {
       const decided = runJobs(before, needs, jobs, failed);
