@@ -85,6 +85,8 @@ export const standingResponse = z.object({
   state: z.enum(["unknown", "reserved", "joining", "active", "leaving", "removed"]),
   /** Of the copy of the cluster's data that this is read from. */
   epoch: z.number(),
+  /** Id of the recovery that this epoch began with. */
+  recovery: z.string().optional(),
   /** Which of the node's times in the cluster the state is about; 0 when it is unknown. */
   incarnation: z.number(),
 });

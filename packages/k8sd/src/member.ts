@@ -49,6 +49,8 @@ export interface MemberDeps {
   /** Of what runs on this node. */
   readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   readonly removal: {
+    /** Throws before there is a member. */
+    readonly self: () => BootstrapInput;
     readonly takeAway: TakeAway;
     readonly orphans: Orphans;
     readonly link: () => Promise<ClusterLink | undefined>;
@@ -183,7 +185,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       const names = serviceStages(input).flat();
       const reconcilers = [
         keepOpen(input.view.k8sdAddress),
-        createStanding(input, {
+        createStanding(deps.removal.self, {
           members: roster.members,
           notices: deps.notices,
           link: deps.removal.link,

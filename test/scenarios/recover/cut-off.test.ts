@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, k8s } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
+import type { Host } from "../../hosts/types.ts";
+import { waitForDaemon } from "../../node.ts";
 import { joins, joinToken } from "../join/nodes.ts";
 import { createThree, epochOf, put, read, type Three } from "./three.ts";
 
@@ -21,13 +23,17 @@ describe.skipIf(reason !== undefined)("a control plane that is recovered althoug
     expect(await k8s(n1, ["recover", "--yes"])).toMatchObject({ exitCode: 0 });
     await put(n2, "meanwhile", "written");
     await n1.heal();
-    for (const host of [n2, n3]) {
-      const log = () => host.journal("k8sd");
-      await expect.poll(log, { timeout: 60_000, interval: 1_000 }).toMatch(/was recovered .*while this side worked/);
-    }
+    const told =
+      /OneCluster.*RecoveryDeclined.*n1 was recovered \(epoch 2\) while this side worked.*'k8s leave --force'/s;
+    const status = async (host: Host) => (await k8s(host, ["status", "--output-format", "json"])).stdout;
+    for (const host of [n2, n3])
+      await expect.poll(() => status(host), { timeout: 60_000, interval: 1_000 }).toMatch(told);
+    // What the other side orders counts for nothing here.
+    expect(await k8s(n1, ["remove-node", n3.name, "--force"])).toMatchObject({ exitCode: 0 });
     // Also when their etcd was started anew after that.
     await n2.run("systemctl", "restart", "k8s-etcd", "k8sd");
-    await becomesReady(n2);
+    await waitForDaemon(n2);
+    await expect.poll(() => status(n2), { timeout: 60_000, interval: 1_000 }).toMatch(told);
     for (const host of [n2, n3]) {
       expect(await epochOf(host)).toBe(1);
       expect(await read(host, "meanwhile")).toBe("written");
@@ -45,5 +51,6 @@ describe.skipIf(reason !== undefined)("a control plane that is recovered althoug
     await expectAgreement([n1, n2, n3], { timeoutMs: 60_000 });
     expect(await epochOf(n1)).toBe(1);
     expect(await read(n1, "meanwhile")).toBe("written");
+    for (const host of [n1, n2, n3]) await becomesReady(host);
   });
 });

@@ -2,7 +2,7 @@ import type { StandingResponse } from "@k8sd/api-types";
 import type { BootstrapInput } from "./bootstrap/plan.ts";
 import type { Notice } from "./notices.ts";
 
-type Own = Pick<BootstrapInput, "epoch" | "incarnation">;
+type Own = Pick<BootstrapInput, "epoch" | "incarnation" | "declined">;
 
 export type Verdict =
   | "member"
@@ -12,15 +12,16 @@ export type Verdict =
   | "forgotten"
   /** The cluster's copy is from before the end of the join. */
   | "unfinished"
-  /** Who answers is in an epoch that is over. */
+  /** Who answers is in an epoch that is over, or in one that this node does not follow. */
   | "stale";
 
 /**
  * What an answer of the cluster means for a node that knows itself a member. A cluster that was recovered from an older copy
  * may know less than the node: that it was never in, or that it was removed before it came back.
  */
-export function judge({ epoch = 1, incarnation = 1 }: Own, answer: StandingResponse): Verdict {
+export function judge({ epoch = 1, incarnation = 1, declined = [] }: Own, answer: StandingResponse): Verdict {
   if (answer.epoch < epoch) return "stale";
+  if (answer.recovery !== undefined && declined.includes(answer.recovery)) return "stale";
   const isEarlier = answer.incarnation < incarnation;
   switch (answer.state) {
     case "active":

@@ -14,7 +14,7 @@ export interface StandingDeps {
   readonly removed: () => void;
 }
 
-type Self = Pick<BootstrapInput, "nodeId" | "epoch" | "incarnation"> & {
+type Self = Pick<BootstrapInput, "nodeId" | "epoch" | "incarnation" | "declined"> & {
   readonly view: Pick<BootstrapInput["view"], "role">;
 };
 
@@ -29,12 +29,13 @@ const condition = "Membership";
  * cluster's certificate counts; one that does not answer changes nothing, and of a cluster that does not know this
  * membership a person hears.
  */
-export function createStanding(self: Self, deps: StandingDeps): Reconciler {
+export function createStanding(read: () => Self, deps: StandingDeps): Reconciler {
   let askedAt = Number.NEGATIVE_INFINITY;
 
   async function ask(signal: AbortSignal): Promise<void> {
     const link = await deps.link();
     if (link === undefined) return;
+    const self = read();
     const answer = await link.standing(signal);
     switch (judge(self, answer)) {
       case "removed":
@@ -59,7 +60,7 @@ export function createStanding(self: Self, deps: StandingDeps): Reconciler {
   return {
     name: "standing",
     reconcile: async (signal) => {
-      const leaving = deps.members().some(({ id, state }) => id === self.nodeId && state === "leaving");
+      const leaving = deps.members().some(({ id, state }) => id === read().nodeId && state === "leaving");
       if (!leaving && performance.now() - askedAt < askMs) return lookMs;
       askedAt = performance.now();
       await ask(signal);

@@ -192,8 +192,10 @@ export function createMembers(deps: MembersDeps) {
     if (cluster === undefined) {
       throw new AppError("unavailable", "cannot tell which node calls: the cluster is not recorded yet");
     }
-    if (member?.publicKeyFingerprint !== key) return { state: "unknown", epoch: cluster.epoch, incarnation: 0 };
-    return { state: member.state, epoch: cluster.epoch, incarnation: member.incarnation };
+    const { epoch, recovery } = cluster;
+    const copy = { epoch, ...(recovery === undefined ? {} : { recovery: recovery.id }) };
+    if (member?.publicKeyFingerprint !== key) return { state: "unknown", incarnation: 0, ...copy };
+    return { state: member.state, incarnation: member.incarnation, ...copy };
   }
 
   return { list, prepare, reserve, advance, standing };

@@ -48,8 +48,8 @@ export interface Copies {
   own(self: Self, signal: AbortSignal): Promise<DatastoreCopy>;
   others(self: Self, signal: AbortSignal): Promise<readonly Answer[]>;
   /**
-   * Addresses of control planes whose etcd holds the same data as this node's. After a recovery only of those that said so:
-   * one that comes back still has its old data.
+   * Addresses of control planes whose etcd holds the same data as this node's. After a recovery, also one that this node does
+   * not follow, only of those that said so: one that comes back still has its old data.
    */
   peers(): readonly string[];
 }
@@ -154,7 +154,8 @@ export function createCopies(deps: CopiesDeps): Copies {
     peers: () => {
       const self = deps.identity.read();
       if (self === undefined) return [];
-      const first = (self.view.epoch ?? 1) === 1;
+      // Where there was a recovery, followed or not, an old address may be one of the other side.
+      const first = (self.view.epoch ?? 1) === 1 && (self.view.declined ?? []).length === 0;
       return deps.roster
         .members()
         .filter(({ id, role, state }) => id !== self.id && role === "control-plane" && state === "active")

@@ -68,6 +68,7 @@ export function createRemoval(deps: RemovalDeps) {
   return {
     remove,
     leave: leave.leave,
+    self,
     takeAway,
     orphans: createOrphans({ ...deps, self }),
     link,

@@ -26,6 +26,12 @@ test.each([
   expect(judge(own, said)).toBe(verdict);
 });
 
+test("what a side says that was recovered while this one worked counts for nothing", () => {
+  const declining = { ...own, declined: ["theirs"] };
+  expect(judge(declining, { ...answer("removed", 2, 4), recovery: "theirs" })).toBe("stale");
+  expect(judge(declining, { ...answer("removed", 2, 4), recovery: "another" })).toBe("removed");
+});
+
 test("nodes of before these numbers were kept are in their first time and epoch", () => {
   expect(judge({}, answer("removed", 1, 1))).toBe("removed");
 });
@@ -51,7 +57,7 @@ async function look(said: StandingResponse) {
   const link = { standing: async () => said, advance: async (action: string) => void done.push(action) };
   const self = { nodeId: "id", ...own, view: { role: "worker" } } as const;
   const deps = { members: () => [], link: async () => link, notices, removed: () => void done.push("removed") };
-  await createStanding(self, deps).reconcile(new AbortController().signal);
+  await createStanding(() => self, deps).reconcile(new AbortController().signal);
   return { done, reasons: notices.all().map(({ reason }) => reason) };
 }
 
