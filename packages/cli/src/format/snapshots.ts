@@ -1,5 +1,6 @@
 import type { ListSnapshotsResponse, Snapshot } from "@k8sd/api-types";
 import type { Output } from "./output.ts";
+import { table } from "./table.ts";
 import { PlainScalar, type YamlValue } from "./yaml.ts";
 
 const head = ["NAME", "CREATED", "NODE", "EPOCH", "ENGINE", "REVISION", "KEYS", "SIZE", "KEY"];
@@ -28,23 +29,6 @@ function row({ name, bytes, content, problem = "" }: Snapshot): readonly string[
   const { created, node, epoch, engine, revision, keys, key } = content;
   const time = created.replace(/\.\d+Z$/, "Z");
   return [name, time, node, String(epoch), engine, String(revision), String(keys), size(bytes), key];
-}
-
-/** A row that is no full one does not make the columns wider. */
-function table(rows: readonly (readonly string[])[]): string {
-  const full = rows.filter(({ length }) => length === head.length);
-  const names = Math.max(...rows.map(([name = ""]) => name.length));
-  const widths = head.map((_, column) =>
-    column === 0 ? names : Math.max(...full.map((cells) => cells[column]?.length ?? 0)),
-  );
-  return rows
-    .map((cells) =>
-      cells
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("   ")
-        .trimEnd(),
-    )
-    .join("\n");
 }
 
 function size(bytes: number): string {

@@ -1,6 +1,11 @@
-/** Columns as wide as their widest cell; the first row is the head. */
+/** Columns as wide as their widest cell; the first row is the head. What ends a row early makes no column wider. */
 export function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
+  const [head = []] = rows;
+  const counts = (cells: readonly string[], column: number) =>
+    cells.length === head.length || column < cells.length - 1;
+  const widths = head.map((_, column) =>
+    Math.max(...rows.map((cells) => (counts(cells, column) ? (cells[column]?.length ?? 0) : 0))),
+  );
   return rows
     .map((cells) =>
       cells
