@@ -67,7 +67,14 @@ async function cliPage(): Promise<string> {
     (await run(process.execPath, ["--disable-warning=ExperimentalWarning", "-C", "source", cli, ...argv, "--help"]))
       .stdout;
   const nodes = ["bootstrap", "get-join-token", "tokens", "revoke-token", "status", "local-node-status", "config"];
-  const snapshots = ["snapshot key", "snapshot save", "snapshot list", "snapshot schedule", "snapshot restore"];
+  const snapshots = [
+    "snapshot key",
+    "snapshot save",
+    "snapshot list",
+    "snapshot schedule",
+    "snapshot store",
+    "snapshot restore",
+  ];
   const commands = [...nodes, "datastore status", "datastore migrate", ...snapshots];
   const pages = await Promise.all(commands.map((command) => help(...command.split(" "))));
   const section = (title: string, text: string) => `## ${title}\n\n\`\`\`\n${text.trimEnd()}\n\`\`\``;

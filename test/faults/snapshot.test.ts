@@ -26,7 +26,7 @@ const casesOf = (steps: readonly { readonly kind: string }[]) =>
     steps.flatMap(({ kind }, step) => (everything || around.includes(kind) ? [{ kind, step, victim }] : [])),
   );
 
-const save = planSave({ id: "", directory: "", name: "", createdAt: 0, keep: 0 }, "generated");
+const save = planSave({ id: "", directory: "", store: false, name: "", createdAt: 0, keep: 0 }, "generated");
 const input = aBootstrapInput({ kubernetes: false });
 const recovery = { id: "", by: "", term: 0, index: 0, at: 0 };
 const facts = { path: "", revision: 0, epoch: 2, recovery, podSubnetIndex: 0 };

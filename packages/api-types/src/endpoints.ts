@@ -298,6 +298,15 @@ export const endpoints = {
     request: snapshots.saveSnapshotRequest,
     response: snapshots.snapshot,
   }),
+  snapshotStore: endpoint("GET", "/1.0/k8sd/snapshots/store", {
+    access: "trusted-control-plane",
+    response: snapshots.snapshotStoreStatus,
+  }),
+  setSnapshotStore: endpoint("PUT", "/1.0/k8sd/snapshots/store", {
+    access: "trusted-control-plane",
+    request: snapshots.setSnapshotStoreRequest,
+    response: empty,
+  }),
   snapshotSchedule: endpoint("GET", "/1.0/k8sd/snapshots/schedule", {
     access: "trusted-control-plane",
     response: snapshots.snapshotScheduleStatus,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { name, nanoseconds, text, timestamp } from "./bounds.ts";
+import { bounds, name, nanoseconds, pem, text, timestamp } from "./bounds.ts";
 
 export const snapshotKeyRequest = z.strictObject({
   /** Also where the cluster has a key. */
@@ -42,6 +42,8 @@ export type Snapshot = z.infer<typeof snapshot>;
 export const listSnapshotsRequest = z.strictObject({
   /** "" = the node's own. */
   directory: text.default(""),
+  /** Those in the cluster's store instead. */
+  store: z.boolean().default(false),
 });
 export type ListSnapshotsRequest = z.infer<typeof listSnapshotsRequest>;
 
@@ -50,11 +52,34 @@ export type ListSnapshotsResponse = z.infer<typeof listSnapshotsResponse>;
 
 export const saveSnapshotRequest = z.strictObject({
   directory: text.default(""),
+  /** To the cluster's store instead. */
+  store: z.boolean().default(false),
   /** How many of the cluster's are kept in the directory; 0 = all. */
   keep: z.int().min(0).max(100_000).default(0),
   timeout: nanoseconds.default(0),
 });
 export type SaveSnapshotRequest = z.infer<typeof saveSnapshotRequest>;
+
+/** Where a bucket of an S3-compatible store is. */
+const storePlace = z.strictObject({
+  /** Its buckets are the first part of the path. */
+  url: z.url({ protocol: /^https?$/ }).max(bounds.text),
+  bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "must be the name of a bucket"),
+  /** Before the names of objects. */
+  prefix: text.default(""),
+  region: name.default("us-east-1"),
+});
+
+export const setSnapshotStoreRequest = z.strictObject({
+  /** Absent: none is used any more. */
+  store: storePlace
+    .extend({ "access-key-id": name.min(1), "secret-access-key": name.min(1), ca: pem.default("") })
+    .optional(),
+});
+export type SetSnapshotStoreRequest = z.infer<typeof setSnapshotStoreRequest>;
+
+export const snapshotStoreStatus = z.object({ store: storePlace.extend({ "access-key-id": z.string() }).optional() });
+export type SnapshotStoreStatus = z.infer<typeof snapshotStoreStatus>;
 
 export const snapshotScheduleRequest = z.strictObject({
   /** From the beginning of one to the next; 0 = none are made. */
@@ -62,12 +87,16 @@ export const snapshotScheduleRequest = z.strictObject({
   /** How many of the cluster's are kept in the directory; 0 = all. */
   keep: z.int().min(0).max(100_000).default(0),
   directory: text.default(""),
+  /** To the cluster's store instead. */
+  store: z.boolean().default(false),
 });
 export type SnapshotScheduleRequest = z.infer<typeof snapshotScheduleRequest>;
 
 export const snapshotScheduleStatus = z.object({
   /** Absent: none are made. */
-  schedule: z.object({ every: nanoseconds, keep: z.int(), directory: z.string(), node: z.string() }).optional(),
+  schedule: z
+    .object({ every: nanoseconds, keep: z.int(), directory: z.string(), store: z.boolean(), node: z.string() })
+    .optional(),
   last: timestamp.optional(),
   path: z.string().optional(),
   /** When one failed since then, and why. */

@@ -1,3 +1,5 @@
+import { copyFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bootstrap, k8s } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
@@ -6,6 +8,7 @@ import type { Host } from "../../hosts/types.ts";
 import { createNode, createNodeNetwork } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 import { put } from "./keys.ts";
+import { accessKeyId, secretAccessKey } from "./s3-server.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -88,5 +91,36 @@ describe.skipIf(reason !== undefined)("snapshots of a cluster", () => {
     await expect.poll(shown, { timeout: 10_000 }).toMatch(/The last one is of .*: \/root\/auto\//);
     await k8s(n1, ["snapshot", "schedule", "--off"]);
     expect(await shown()).toContain("The cluster saves no snapshots by itself.");
+  });
+
+  test("go to an S3-compatible store, of which every request is signed", async () => {
+    await copyFile(join(import.meta.dirname, "s3-server.ts"), join(n1.root, "root/s3-server.ts"));
+    n1.spawn(["/snap/k8s/current/bin/node", "/root/s3-server.ts", "9000", "backups"]);
+    await expect
+      .poll(async () => (await n1.tryRun(["curl", "-s", "http://127.0.0.1:9000/"])).stdout, { timeout: 20_000 })
+      .toContain("AccessDenied");
+    const name = ["--url", "http://127.0.0.1:9000", "--bucket", "backups", "--prefix", "ours", "--credentials", "-"];
+    const wrong = `aws_access_key_id=${accessKeyId}\naws_secret_access_key=wrong\n`;
+    const refused = await k8s(n1, ["snapshot", "store", ...name], { stdin: wrong });
+    expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining("SignatureDoesNotMatch")]);
+    const without = await k8s(n1, ["snapshot", "save", "--store"]);
+    expect([without.exitCode, without.stderr]).toEqual([1, expect.stringContaining("the cluster knows none")]);
+
+    const right = `aws_access_key_id=${accessKeyId}\naws_secret_access_key=${secretAccessKey}\n`;
+    const set = await k8s(n1, ["snapshot", "store", ...name], { stdin: right });
+    expect(set.exitCode, set.stderr).toBe(0);
+    for (let round = 0; round < 3; round++) {
+      const saved = await k8s(n1, ["snapshot", "save", "--store", "--keep", "2"]);
+      expect([saved.exitCode, saved.stdout], saved.stderr).toEqual([
+        0,
+        expect.stringContaining("Saved s3://backups/ours/"),
+      ]);
+    }
+    const all = await listed("--store");
+    expect(all.length).toBe(2);
+    expect(all[0]?.content?.keys).toBeGreaterThan(5);
+    // What was made on the way is gone.
+    const { stdout } = await n1.run("ls", "-A", folder);
+    expect(stdout).not.toMatch(/^\./m);
   });
 });

@@ -12,6 +12,7 @@ interface Options {
   readonly off?: boolean;
   readonly keep?: number;
   readonly directory?: string;
+  readonly store?: boolean;
   readonly outputFormat: string;
   readonly timeout: number;
 }
@@ -21,6 +22,7 @@ export function scheduleCommand(deps: CliDeps): Command {
     .option("--every <duration>", "save one each time this has passed, for example 6h")
     .option("--off", "save none any more; those that are there stay")
     .option("--directory <directory>", "where they are saved (default: the node's own directory)")
+    .option("--store", "save them to the cluster's store instead")
     .option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
   countFlag(command, "--keep", "remove the oldest of the cluster's snapshots there beyond this number");
   durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
@@ -48,19 +50,26 @@ export function scheduleCommand(deps: CliDeps): Command {
 }
 
 /** Undefined: it is only shown. */
-async function changeOf({ every, off, keep, directory }: Options): Promise<SnapshotScheduleRequest | undefined> {
+async function changeOf({
+  every,
+  off,
+  keep,
+  directory,
+  store = false,
+}: Options): Promise<SnapshotScheduleRequest | undefined> {
   if (off) {
-    if (every !== undefined || keep !== undefined || directory !== undefined) {
+    if (every !== undefined || keep !== undefined || directory !== undefined || store) {
       throw new CliError("Error: --off goes with no other flag of the schedule.\n");
     }
-    return { every: 0, keep: 0, directory: "" };
+    return { every: 0, keep: 0, directory: "", store: false };
   }
   if (every === undefined) {
-    if (keep === undefined && directory === undefined) return undefined;
+    if (keep === undefined && directory === undefined && !store) return undefined;
     throw new CliError("Error: --every must say how often snapshots are saved.\n");
   }
   const { resolve } = await import("node:path");
-  return { every: durationOf(every), keep: keep ?? 0, directory: directory === undefined ? "" : resolve(directory) };
+  const path = directory === undefined ? "" : resolve(directory);
+  return { every: durationOf(every), keep: keep ?? 0, directory: path, store };
 }
 
 function durationOf(text: string): number {

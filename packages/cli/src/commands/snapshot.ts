@@ -8,6 +8,7 @@ import { connect, requireLocalNode, requireRoot } from "../session.ts";
 import { countFlag, durationFlag, subcommand } from "../usage.ts";
 import { restoreCommand } from "./snapshot-restore.ts";
 import { scheduleCommand } from "./snapshot-schedule.ts";
+import { storeCommand } from "./snapshot-store.ts";
 
 /** So that the daemon, which has the timeout itself, is the one to report that it passed. */
 const grace = 30 * second;
@@ -18,6 +19,7 @@ export function snapshotCommand(deps: CliDeps): Command {
   command.addCommand(saveCommand(deps));
   command.addCommand(listCommand(deps));
   command.addCommand(scheduleCommand(deps));
+  command.addCommand(storeCommand(deps));
   command.addCommand(restoreCommand(deps));
   return command;
 }
@@ -75,6 +77,7 @@ function keyCommand(deps: CliDeps): Command {
 
 interface SaveOptions {
   readonly directory?: string;
+  readonly store?: boolean;
   readonly keep?: number;
   readonly outputFormat: string;
   readonly timeout: number;
@@ -86,7 +89,7 @@ function saveCommand(deps: CliDeps): Command {
       "--directory <directory>",
       "where it is saved (default: the node's own directory)",
     ),
-  );
+  ).option("--store", "save it to the cluster's store instead");
   countFlag(command, "--keep", "remove the oldest of the cluster's snapshots there beyond this number");
   durationFlag(command, "--timeout", "the max time to wait for the command to execute", "15m");
   return command.action(async (options: SaveOptions) => {
@@ -97,6 +100,7 @@ function saveCommand(deps: CliDeps): Command {
     const { followOperation } = await import("../follow.ts");
     const body: SaveSnapshotRequest = {
       directory: await absolute(options.directory),
+      store: options.store ?? false,
       keep: options.keep ?? 0,
       timeout,
     };
@@ -112,6 +116,7 @@ function saveCommand(deps: CliDeps): Command {
 
 interface ListOptions {
   readonly directory?: string;
+  readonly store?: boolean;
   readonly outputFormat: string;
   readonly timeout: number;
 }
@@ -122,13 +127,13 @@ function listCommand(deps: CliDeps): Command {
       "--directory <directory>",
       "where they are (default: the node's own directory)",
     ),
-  );
+  ).option("--store", "list those in the cluster's store instead");
   durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
   return command.action(async (options: ListOptions) => {
     requireRoot(deps);
     const format = parseOutputFormat(options.outputFormat);
     const { client, signal } = await session(command, atLeastMinimum(options.timeout, deps.printError), deps);
-    const body = { directory: await absolute(options.directory) };
+    const body = { directory: await absolute(options.directory), store: options.store ?? false };
     const found = await client
       .query<ListSnapshotsResponse>("GET", "/k8sd/snapshots", { body, signal })
       .catch((error: unknown) => {

@@ -13,10 +13,11 @@ function plain({ schedule, last, path, failed, error, next }: SnapshotScheduleSt
     ...(failed === undefined ? [] : [`It failed at ${inSeconds(failed)}: ${error}`]),
   ];
   if (schedule === undefined) return ["The cluster saves no snapshots by itself.", ...before];
-  const { every, keep, directory, node } = schedule;
+  const { every, keep, directory, store, node } = schedule;
+  const place = store ? `to the store, by ${node}` : `to ${directory} on ${node}`;
   const kept = keep === 0 ? "all are kept" : `the newest ${keep} are kept`;
   return [
-    `The cluster saves a snapshot every ${formatDuration(every)} to ${directory} on ${node}; ${kept}.`,
+    `The cluster saves a snapshot every ${formatDuration(every)} ${place}; ${kept}.`,
     ...before,
     ...(next === undefined ? [] : [`The next one is due at ${inSeconds(next)}.`]),
   ];

@@ -77,7 +77,7 @@ describe.concurrent("k8s snapshot save and list", () => {
       0,
       `Saved ${saved.path}: 812 keys of revision 4711, 182.2 KiB; a trial restore gave back the same.\nIt opens with the key 0123456789abcdef.\n`,
     ]);
-    expect(daemon.received.at(-1)?.body).toEqual({ directory: "/s", keep: 3, timeout: 900_000_000_000 });
+    expect(daemon.received.at(-1)?.body).toEqual({ directory: "/s", store: false, keep: 3, timeout: 900_000_000_000 });
   });
 
   test("list shows what is there, also what cannot be read", async () => {
@@ -180,7 +180,7 @@ describe.concurrent("k8s snapshot restore", () => {
 
 describe.concurrent("k8s snapshot schedule", () => {
   const status = {
-    schedule: { every: 21_600_000_000_000, keep: 28, directory: "/s", node: "n1" },
+    schedule: { every: 21_600_000_000_000, keep: 28, directory: "/s", store: false, node: "n1" },
     last: "2023-11-14T22:13:20.000Z",
     path: "/s/a",
     failed: "2023-11-15T04:13:20.000Z",
@@ -212,8 +212,12 @@ describe.concurrent("k8s snapshot schedule", () => {
   });
 
   test.each([
-    [["--every", "6h", "--keep", "28", "--directory", "/s"], { every: 21_600_000_000_000, keep: 28, directory: "/s" }],
-    [["--off"], { every: 0, keep: 0, directory: "" }],
+    [
+      ["--every", "6h", "--keep", "28", "--directory", "/s"],
+      { every: 21_600_000_000_000, keep: 28, directory: "/s", store: false },
+    ],
+    [["--every", "1h", "--store"], { every: 3_600_000_000_000, keep: 0, directory: "", store: true }],
+    [["--off"], { every: 0, keep: 0, directory: "", store: false }],
   ])("is changed by %j", async (flags, body) => {
     await using daemon = await createFakeDaemon(routes);
     expect((await run(daemon.stateDir, "schedule", ...flags)).code).toBe(0);
@@ -227,6 +231,53 @@ describe.concurrent("k8s snapshot schedule", () => {
   ])("is not changed by %j", async (flags, text) => {
     await using daemon = await createFakeDaemon(routes);
     const { code, stderr } = await run(daemon.stateDir, "schedule", ...flags);
+    expect([code, stderr]).toEqual([1, expect.stringContaining(text)]);
+    expect(daemon.received.map(({ method }) => method)).not.toContain("PUT");
+  });
+});
+
+describe.concurrent("k8s snapshot store", () => {
+  const place = { url: "https://s3.example", bucket: "b1", prefix: "a/", region: "eu-1", "access-key-id": "AK" };
+  const routes: Routes = {
+    ...aNode,
+    "GET /1.0/k8sd/snapshots/store": (_request, answer) => sendSync(answer, { store: place }),
+    "PUT /1.0/k8sd/snapshots/store": (_request, answer) => sendSync(answer, {}),
+  };
+
+  test("is shown without its secret", async () => {
+    await using daemon = await createFakeDaemon(routes);
+    const { code, stdout } = await run(daemon.stateDir, "store");
+    const text = "Snapshots can go to s3://b1/a/ at https://s3.example, region eu-1, with the access key AK.\n";
+    expect([code, stdout]).toEqual([0, text]);
+  });
+
+  test("is set with credentials from a file, and taken away", async () => {
+    await using daemon = await createFakeDaemon(routes);
+    const file = join(daemon.directory, "credentials");
+    await writeFile(file, "[default]\naws_access_key_id = AK\naws_secret_access_key=s/e+c\n");
+    const flags = ["--url", "https://s3.example", "--bucket", "b1", "--credentials", file, "--prefix", "a"];
+    expect((await run(daemon.stateDir, "store", ...flags)).code).toBe(0);
+    expect(daemon.received.find(({ method }) => method === "PUT")?.body).toEqual({
+      store: {
+        ...place,
+        prefix: "a",
+        region: "us-east-1",
+        "access-key-id": "AK",
+        "secret-access-key": "s/e+c",
+        ca: "",
+      },
+    });
+    expect((await run(daemon.stateDir, "store", "--off")).code).toBe(0);
+    expect(daemon.received.findLast(({ method }) => method === "PUT")?.body).toEqual({});
+  });
+
+  test.each([
+    [["--url", "https://s3.example"], "needs --url, --bucket and --credentials"],
+    [["--off", "--bucket", "b"], "--off goes with no other flag"],
+    [["--url", "u", "--bucket", "b", "--credentials", "/dev/null"], 'has no line "aws_access_key_id'],
+  ])("is not changed by %j", async (flags, text) => {
+    await using daemon = await createFakeDaemon(routes);
+    const { code, stderr } = await run(daemon.stateDir, "store", ...flags);
     expect([code, stderr]).toEqual([1, expect.stringContaining(text)]);
     expect(daemon.received.map(({ method }) => method)).not.toContain("PUT");
   });

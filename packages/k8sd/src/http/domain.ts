@@ -11,6 +11,7 @@ import type {
   GetOperationResponse,
   JoinToken,
   ListMembersResponse,
+  ListSnapshotsRequest,
   ListSnapshotsResponse,
   LocalNodeStatus,
   MembersMovedRequest,
@@ -30,11 +31,13 @@ import type {
   RestorePlan,
   RestoreResponse,
   SetAddressResponse,
+  SetSnapshotStoreRequest,
   Snapshot,
   SnapshotKeyRequest,
   SnapshotKeyResponse,
   SnapshotScheduleRequest,
   SnapshotScheduleStatus,
+  SnapshotStoreStatus,
   StandingResponse,
 } from "@k8sd/api-types";
 
@@ -119,6 +122,8 @@ export interface MigrateOrder {
 export interface SaveSnapshotOrder {
   /** "" = the node's own. */
   readonly directory: string;
+  /** True: to the cluster's store. */
+  readonly store: boolean;
   /** 0 = all are kept. */
   readonly keep: number;
   /** 0 = the domain's own ceiling. */
@@ -249,8 +254,11 @@ export interface Domain {
   readonly snapshots: {
     /** Kind "conflict": there is one. */
     createKey(request: SnapshotKeyRequest, signal: AbortSignal): Promise<SnapshotKeyResponse>;
-    list(directory: string): Promise<ListSnapshotsResponse>;
+    list(request: ListSnapshotsRequest, signal: AbortSignal): Promise<ListSnapshotsResponse>;
     save(order: SaveSnapshotOrder, options: { readonly requestId: string }): OperationRun<Snapshot>;
+    store(signal: AbortSignal): Promise<SnapshotStoreStatus>;
+    /** It is written to and read from before it is recorded. */
+    setStore(request: SetSnapshotStoreRequest, signal: AbortSignal): Promise<void>;
     schedule(signal: AbortSignal): Promise<SnapshotScheduleStatus>;
     setSchedule(request: SnapshotScheduleRequest, signal: AbortSignal): Promise<void>;
     /** What a restore on this node would do; `force` counts for nothing. */

@@ -10,7 +10,7 @@ export interface SnapshotsReconcilerDeps {
   readonly snapshots: {
     settings(): Promise<SnapshotSettings>;
     save(
-      order: { readonly directory: string; readonly keep: number; readonly timeoutMs: number },
+      order: { readonly directory: string; readonly store: boolean; readonly keep: number; readonly timeoutMs: number },
       options: { readonly requestId: string },
     ): { readonly result: Promise<{ readonly path: string }> };
   };
@@ -36,8 +36,8 @@ export function createSnapshotsReconciler(nodeId: string, deps: SnapshotsReconci
       if (wait > 0) return Math.min(wait, lookMs);
       const at = now();
       try {
-        const { directory, keep } = schedule;
-        const run = snapshots.save({ directory, keep, timeoutMs: 0 }, { requestId: randomUUID() });
+        const { directory, keep, store = false } = schedule;
+        const run = snapshots.save({ directory, store, keep, timeoutMs: 0 }, { requestId: randomUUID() });
         const { path } = await orAborted(run.result, signal);
         await settings.setTaken({ at, path }, signal);
         log.info({ path }, "Saved a snapshot");

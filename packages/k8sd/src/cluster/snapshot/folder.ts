@@ -1,7 +1,8 @@
 import { stat } from "node:fs/promises";
 import { isAbsolute, join, normalize } from "node:path";
-import { readSnapshotHeader } from "../../datastore/snapshot/file.ts";
+import { parseSnapshotHead, readSnapshotHeader, snapshotHeadBytes } from "../../datastore/snapshot/file.ts";
 import type { SnapshotHeader } from "../../datastore/snapshot/header.ts";
+import { createS3Store, type S3Options } from "../../datastore/snapshot/s3/client.ts";
 import { AppError, errorText, isMissingFile } from "../../lib/app-error.ts";
 import { namesIn } from "../../lib/read-file.ts";
 
@@ -37,8 +38,36 @@ export async function snapshotsIn(directory: string): Promise<readonly StoredSna
     const snapshot = await storedSnapshot(join(directory, name), name);
     if (snapshot !== undefined) found.push(snapshot);
   }
-  return found.sort((a, b) => (a.header?.createdAt ?? 0) - (b.header?.createdAt ?? 0));
+  return found.sort(byAge);
 }
+
+/** Oldest first. */
+export async function snapshotsInStore(
+  options: S3Options,
+  now: () => number,
+  signal: AbortSignal,
+): Promise<readonly StoredSnapshot[]> {
+  const store = createS3Store(options, now);
+  const objects = (await store.list(signal)).filter(({ name }) => name.endsWith(suffix));
+  const found: StoredSnapshot[] = [];
+  for (const { name, bytes } of objects) {
+    const place = { name, path: storePath(options, name), bytes };
+    const head = await store.head(name, snapshotHeadBytes, signal);
+    found.push(
+      await parseSnapshotHead(head).then(
+        (header) => ({ ...place, header }),
+        (error: unknown) => ({ ...place, problem: errorText(error) }),
+      ),
+    );
+  }
+  return found.sort(byAge);
+}
+
+export function storePath({ bucket, prefix }: Pick<S3Options, "bucket" | "prefix">, name: string): string {
+  return `s3://${bucket}/${prefix}${name}`;
+}
+
+const byAge = (a: StoredSnapshot, b: StoredSnapshot): number => (a.header?.createdAt ?? 0) - (b.header?.createdAt ?? 0);
 
 /** Undefined: it went away meanwhile. */
 async function storedSnapshot(path: string, name: string): Promise<StoredSnapshot | undefined> {

@@ -9,6 +9,7 @@ import { withView } from "../../datastore/snapshot/content.ts";
 import { writeSnapshotFile } from "../../datastore/snapshot/file.ts";
 import { type FileKeys, keysForNew } from "../../datastore/snapshot/key.ts";
 import { loadSnapshot } from "../../datastore/snapshot/load.ts";
+import { createS3Store, type S3Options } from "../../datastore/snapshot/s3/client.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
 import { AppError, errorText } from "../../lib/app-error.ts";
@@ -19,10 +20,10 @@ import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { datastoreOptions } from "../connections.ts";
 import { createRecords } from "../records.ts";
 import type { Seal } from "../seal.ts";
-import { outdated, snapshotsIn } from "./folder.ts";
+import { outdated, snapshotsIn, snapshotsInStore, storePath } from "./folder.ts";
 import type { SaveInput, SaveStep } from "./save-plan.ts";
 import { encodeClusterSecrets, readClusterSecrets } from "./secrets.ts";
-import { createSnapshotSettings } from "./settings.ts";
+import { createSnapshotSettings, type SnapshotSettings } from "./settings.ts";
 
 export interface SaveDeps {
   readonly host: Host;
@@ -31,6 +32,7 @@ export interface SaveDeps {
   readonly seal: () => Promise<Seal>;
   /** Of what runs on this node. */
   readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
+  readonly now: () => number;
 }
 
 /** Beside the datastore's own size: headers, a log of the trial. */
@@ -55,6 +57,17 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
   }
 
   const open = async (): Promise<StoreAccess> => openStore(await datastoreOptions(member().view.view));
+
+  async function withSettings<T>(use: (settings: SnapshotSettings) => Promise<T>): Promise<T> {
+    await using store = await open();
+    return await use(createSnapshotSettings(createRecords(store.data), await deps.seal()));
+  }
+
+  async function storeOptions(signal: AbortSignal): Promise<S3Options> {
+    const options = await withSettings((settings) => settings.store(signal));
+    if (options === undefined) throw withoutStore();
+    return options;
+  }
 
   const removeTemporary = (input: SaveInput): Promise<void> => rm(temporaryOf(input), { force: true });
 
@@ -135,9 +148,34 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
       },
     },
 
+    upload: {
+      run: async (_step, context) => {
+        const input = inputOf(context);
+        const options = await storeOptions(context.signal);
+        await createS3Store(options, deps.now).putFile(input.name, temporaryOf(input), context.signal);
+        context.progress({ done: 1, of: 1, note: storePath(options, input.name) });
+      },
+      undo: async (_step, context) => {
+        const input = inputOf(context);
+        try {
+          const options = await storeOptions(context.signal);
+          await createS3Store(options, deps.now).remove(input.name, context.signal);
+        } catch (error) {
+          context.signal.throwIfAborted();
+          // What was uploaded is a whole snapshot, which was tried; nobody has to wait for the store to forget it.
+          log.warn({ name: input.name, error: errorText(error) }, "Cannot take a snapshot out of the store");
+        }
+      },
+    },
+
     "put-in-place": {
       run: async (_step, context) => {
         const input = inputOf(context);
+        if (input.store) {
+          context.commit(() => {});
+          await removeTemporary(input);
+          return;
+        }
         await rename(temporaryOf(input), pathOf(input));
         await syncDirectory(input.directory);
         context.commit(() => {});
@@ -147,9 +185,17 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
 
     "remove-outdated": {
       run: async (_step, context) => {
-        const { directory, keep } = inputOf(context);
+        const { directory, keep, store } = inputOf(context);
+        if (keep === 0) return;
         try {
           const { clusterId } = member();
+          if (store) {
+            const options = await storeOptions(context.signal);
+            const all = await snapshotsInStore(options, deps.now, context.signal);
+            const kept = createS3Store(options, deps.now);
+            for (const { name } of outdated(all, { clusterId, keep })) await kept.remove(name, context.signal);
+            return;
+          }
           for (const { path } of outdated(await snapshotsIn(directory), { clusterId, keep })) await rm(path);
         } catch (error) {
           // The snapshot is made; the next one tries it again.
@@ -158,6 +204,12 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
       },
     },
   };
+}
+
+export function withoutStore(): AppError {
+  return new AppError("conflict", "cannot use the store of snapshots: the cluster knows none", {
+    remedy: "Name one with 'k8s snapshot store --url URL --bucket NAME --credentials FILE'.",
+  });
 }
 
 export function withoutKey(): AppError {

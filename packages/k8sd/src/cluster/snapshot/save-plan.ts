@@ -3,7 +3,10 @@ import type { Json, Plan } from "../../operations/plan.ts";
 export interface SaveInput {
   /** Of the snapshot. */
   readonly id: string;
+  /** Where the file is made; with `store` it does not stay there. */
   readonly directory: string;
+  /** True: it is for the cluster's S3-compatible store. */
+  readonly store: boolean;
   readonly name: string;
   readonly createdAt: number;
   /** 0: all are kept. */
@@ -14,16 +17,21 @@ export type SaveStep =
   | { readonly kind: "look-for-room"; readonly title: string; readonly args: null }
   | { readonly kind: "write-snapshot"; readonly title: string; readonly args: null }
   | { readonly kind: "try-restore"; readonly title: string; readonly args: null }
+  | { readonly kind: "upload"; readonly title: string; readonly args: null }
   | { readonly kind: "put-in-place"; readonly title: string; readonly args: null }
   | { readonly kind: "remove-outdated"; readonly title: string; readonly args: null };
 
 /** The file has its name once a trial restore gave back what was saved; before that nothing of it stays. */
 export function planSave(input: SaveInput, requestId: string): Plan<SaveStep> {
+  const upload: readonly SaveStep[] = input.store
+    ? [{ kind: "upload", title: "Upload it to the store", args: null }]
+    : [];
   const steps: readonly SaveStep[] = [
     { kind: "look-for-room", title: "Look for room on the disk", args: null },
     { kind: "write-snapshot", title: "Write the snapshot", args: null },
     { kind: "try-restore", title: "Restore it on trial and compare", args: null },
-    { kind: "put-in-place", title: "Put it in place", args: null },
+    ...upload,
+    { kind: "put-in-place", title: input.store ? "Keep it there" : "Put it in place", args: null },
     { kind: "remove-outdated", title: "Remove outdated snapshots", args: null },
   ];
   return {
@@ -32,6 +40,6 @@ export function planSave(input: SaveInput, requestId: string): Plan<SaveStep> {
     input: input as unknown as Json,
     steps,
     commit: steps.findIndex(({ kind }) => kind === "put-in-place"),
-    result: { directory: input.directory, name: input.name },
+    result: { directory: input.directory, store: input.store, name: input.name },
   };
 }

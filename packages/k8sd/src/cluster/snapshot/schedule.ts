@@ -3,7 +3,7 @@ import type { Paths } from "../../host/paths.ts";
 import { AppError } from "../../lib/app-error.ts";
 import type { KnownMember } from "../roster.ts";
 import { checkedDirectory } from "./folder.ts";
-import { withoutKey } from "./save-executors.ts";
+import { withoutKey, withoutStore } from "./save-executors.ts";
 import type { SnapshotSchedule, SnapshotSettings, SnapshotTaken } from "./settings.ts";
 
 export interface ScheduleDeps {
@@ -61,7 +61,8 @@ export function createSchedule(deps: ScheduleDeps) {
         schedule: {
           every: schedule.everyMs * 1e6,
           keep: schedule.keep,
-          directory: schedule.directory,
+          directory: schedule.store ? "" : schedule.directory,
+          store: schedule.store ?? false,
           node: deps.members().find(({ id }) => id === turn)?.name ?? "",
         },
         ...last,
@@ -78,9 +79,11 @@ export function createSchedule(deps: ScheduleDeps) {
         throw new AppError("invalid", "cannot save snapshots more often than once a minute", { field: "--every" });
       }
       if ((await settings.lock(signal)) === undefined) throw withoutKey();
+      const { keep, store } = request;
+      if (store && (await settings.store(signal)) === undefined) throw withoutStore();
       const directory = checkedDirectory(request.directory || deps.paths.snapshots);
       const { nodeId } = deps.self();
-      await settings.setSchedule({ everyMs, keep: request.keep, directory, nodeId }, signal);
+      await settings.setSchedule({ everyMs, keep, directory, store, nodeId }, signal);
     },
   };
 }

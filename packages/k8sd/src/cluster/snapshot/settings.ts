@@ -1,3 +1,4 @@
+import type { S3Options } from "../../datastore/snapshot/s3/client.ts";
 import type { Records } from "../records.ts";
 import type { Seal } from "../seal.ts";
 
@@ -8,6 +9,8 @@ export interface SnapshotSchedule {
   /** How many are kept; 0: all. */
   readonly keep: number;
   readonly directory: string;
+  /** True: to the store, and not to a directory. */
+  readonly store?: boolean;
   /** Id of the node on which it was ordered. */
   readonly nodeId: string;
 }
@@ -24,6 +27,7 @@ export interface SnapshotTaken {
 
 const lockKey = "k8sd/snapshots/lock";
 const scheduleKey = "k8sd/snapshots/schedule";
+const storeKey = "k8sd/snapshots/store";
 const takenKey = "k8sd/snapshots/taken";
 
 /** What the cluster knows of its snapshots, in the datastore. */
@@ -33,6 +37,9 @@ export interface SnapshotSettings {
   setLock(lock: string, signal: AbortSignal): Promise<void>;
   schedule(signal: AbortSignal): Promise<SnapshotSchedule | undefined>;
   setSchedule(schedule: SnapshotSchedule | undefined, signal: AbortSignal): Promise<void>;
+  /** An S3-compatible one, if there is one. */
+  store(signal: AbortSignal): Promise<S3Options | undefined>;
+  setStore(store: S3Options | undefined, signal: AbortSignal): Promise<void>;
   taken(signal: AbortSignal): Promise<SnapshotTaken | undefined>;
   setTaken(taken: SnapshotTaken, signal: AbortSignal): Promise<void>;
 }
@@ -46,6 +53,14 @@ export function createSnapshotSettings(records: Records, seal: Seal): SnapshotSe
     // Who has it could make a snapshot that the operator takes for the cluster's.
     setLock: (lock, signal) => records.put(lockKey, seal.seal(lock, lockKey), signal),
     schedule: (signal) => records.get<SnapshotSchedule>(scheduleKey, signal),
+    store: async (signal) => {
+      const sealed = await records.get<string>(storeKey, signal);
+      return sealed === undefined ? undefined : (JSON.parse(seal.open(sealed, storeKey)) as S3Options);
+    },
+    setStore: (store, signal) =>
+      store === undefined
+        ? records.delete(storeKey, signal)
+        : records.put(storeKey, seal.seal(JSON.stringify(store), storeKey), signal),
     taken: (signal) => records.get<SnapshotTaken>(takenKey, signal),
     setTaken: (taken, signal) => records.put(takenKey, taken, signal),
     setSchedule: (schedule, signal) =>

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { ListSnapshotsResponse, Snapshot, SnapshotKeyResponse } from "@k8sd/api-types";
+import type { ListSnapshotsRequest, ListSnapshotsResponse, Snapshot, SnapshotKeyResponse } from "@k8sd/api-types";
 import { createSnapshotKey, keyIdOf } from "../../datastore/snapshot/key.ts";
 import type { Paths } from "../../host/paths.ts";
 import { AppError } from "../../lib/app-error.ts";
@@ -8,11 +8,12 @@ import type { OperationRun, Runner } from "../../operations/runner.ts";
 import type { Connections } from "../connections.ts";
 import { createRecords } from "../records.ts";
 import type { Seal } from "../seal.ts";
-import { checkedDirectory, type StoredSnapshot, snapshotName, snapshotsIn } from "./folder.ts";
-import { withoutKey } from "./save-executors.ts";
+import { checkedDirectory, type StoredSnapshot, snapshotName, snapshotsIn, snapshotsInStore } from "./folder.ts";
+import { withoutKey, withoutStore } from "./save-executors.ts";
 import { planSave } from "./save-plan.ts";
 import { createSchedule, type ScheduleDeps } from "./schedule.ts";
 import { createSnapshotSettings, type SnapshotSettings } from "./settings.ts";
+import { createSnapshotStore } from "./store.ts";
 
 export interface SnapshotsDeps extends Pick<ScheduleDeps, "self" | "members"> {
   readonly paths: Paths;
@@ -25,6 +26,8 @@ export interface SnapshotsDeps extends Pick<ScheduleDeps, "self" | "members"> {
 export interface SaveOrder {
   /** "" = the node's own. */
   readonly directory: string;
+  /** True: to the cluster's store. */
+  readonly store: boolean;
   /** 0 = all are kept. */
   readonly keep: number;
   /** 0 = the domain's own ceiling. */
@@ -35,6 +38,14 @@ export interface SaveOrder {
 const saveCeilingMs = 3_600_000;
 /** For what is looked at before it begins. */
 const lookMs = 10_000;
+/** A store may be far away. */
+const listMs = 60_000;
+
+interface Place {
+  readonly directory: string;
+  readonly store: boolean;
+  readonly name: string;
+}
 
 export type Snapshots = ReturnType<typeof createSnapshots>;
 
@@ -44,26 +55,40 @@ export function createSnapshots(deps: SnapshotsDeps) {
     createSnapshotSettings(createRecords(await deps.connections().datastore()), await deps.seal());
 
   async function begin(order: SaveOrder, requestId: string): Promise<OperationRun> {
+    const signal = AbortSignal.timeout(lookMs);
     const directory = checkedDirectory(order.directory || deps.paths.snapshots);
-    const lock = await (await settings()).lock(AbortSignal.timeout(lookMs));
-    if (lock === undefined) throw withoutKey();
+    const known = await settings();
+    if ((await known.lock(signal)) === undefined) throw withoutKey();
+    if (order.store && (await known.store(signal)) === undefined) throw withoutStore();
     const [id, createdAt] = [randomUUID(), deps.now()];
-    const input = { id, directory, name: snapshotName(createdAt, id), createdAt, keep: order.keep };
+    const { store } = order;
+    const input = { id, directory, store, name: snapshotName(createdAt, id), createdAt, keep: order.keep };
     const timeoutMs = Math.min(order.timeoutMs === 0 ? saveCeilingMs : order.timeoutMs, saveCeilingMs);
     return deps.runner.start(planSave(input, requestId), { timeoutMs });
   }
 
-  async function describe(directory: string, name: string): Promise<Snapshot> {
-    const found = (await snapshotsIn(directory)).find((snapshot) => snapshot.name === name);
+  async function listed(directory: string, store: boolean, signal: AbortSignal): Promise<readonly StoredSnapshot[]> {
+    if (!store) return snapshotsIn(directory);
+    const options = await (await settings()).store(signal);
+    if (options === undefined) throw withoutStore();
+    return snapshotsInStore(options, deps.now, signal);
+  }
+
+  async function describe({ directory, store, name }: Place): Promise<Snapshot> {
+    const all = await listed(directory, store, AbortSignal.timeout(listMs));
+    const found = all.find((snapshot) => snapshot.name === name);
     if (found !== undefined) return snapshotView(found);
     throw new AppError("not-found", `cannot describe the snapshot ${name}: it is not in ${directory} any more`);
   }
 
   const { schedule, setSchedule } = createSchedule({ ...deps, settings });
+  const { store, setStore } = createSnapshotStore({ ...deps, settings });
   return {
     settings,
     schedule,
     setSchedule,
+    store,
+    setStore,
 
     /** The key as its holder gets it; the cluster keeps only what closes snapshots. */
     async createKey({ replace }: { readonly replace: boolean }, signal: AbortSignal): Promise<SnapshotKeyResponse> {
@@ -79,18 +104,16 @@ export function createSnapshots(deps: SnapshotsDeps) {
       return { key: text, id: keyIdOf(lock) };
     },
 
-    async list(directory: string): Promise<ListSnapshotsResponse> {
+    async list({ directory, store }: ListSnapshotsRequest, signal: AbortSignal): Promise<ListSnapshotsResponse> {
       const checked = checkedDirectory(directory || deps.paths.snapshots);
-      return { directory: checked, snapshots: (await snapshotsIn(checked)).map(snapshotView) };
+      const all = await listed(checked, store, signal);
+      return { directory: store ? "the store" : checked, snapshots: all.map(snapshotView) };
     },
 
     save(order: SaveOrder, { requestId }: { readonly requestId: string }): DeferredRun<Snapshot> {
       const known = deps.runner.find(requestId);
-      const run = deferredRun<{ directory: string; name: string }>(
-        requestId,
-        known === undefined ? begin(order, requestId) : Promise.resolve(known),
-      );
-      const result = run.result.then(({ directory, name }) => describe(directory, name));
+      const run = deferredRun<Place>(requestId, known === undefined ? begin(order, requestId) : Promise.resolve(known));
+      const result = run.result.then(describe);
       result.catch(() => {
         // Whoever asked gets it; nobody may be listening any more.
       });

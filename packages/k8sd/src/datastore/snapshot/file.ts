@@ -93,6 +93,18 @@ export async function readSnapshotHeader(path: string): Promise<SnapshotHeader> 
   }
 }
 
+/** The same from the beginning of a file that is elsewhere. */
+export const snapshotHeadBytes = 64 * 1024 + 256;
+export async function parseSnapshotHead(bytes: Buffer): Promise<SnapshotHeader> {
+  let at = 0;
+  const read: ReadBytes = async (length) => {
+    const part = bytes.subarray(at, at + length);
+    at += part.length;
+    return part;
+  };
+  return (await readHead(read)).header;
+}
+
 /**
  * Reads a snapshot from its beginning to its end, and resolves only when all of it was what was written. What `consume`
  * gets before that may be the beginning of a damaged file.

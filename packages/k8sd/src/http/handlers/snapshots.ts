@@ -5,10 +5,15 @@ import { orBadRequest } from "../errors.ts";
 
 export const snapshots = [
   answers("createSnapshotKey", ({ domain, signal }, request) => domain.snapshots.createKey(request, signal)),
-  answers("listSnapshots", ({ domain }, { directory }) => domain.snapshots.list(directory)),
-  starts("saveSnapshot", ({ domain, requestId }, { directory, keep, timeout }) =>
-    domain.snapshots.save({ directory, keep, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+  answers("listSnapshots", ({ domain, signal }, request) => domain.snapshots.list(request, signal)),
+  starts("saveSnapshot", ({ domain, requestId }, { timeout, ...order }) =>
+    domain.snapshots.save({ ...order, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
   ),
+  answers("snapshotStore", ({ domain, signal }) => domain.snapshots.store(signal)),
+  answers("setSnapshotStore", async ({ domain, signal }, request) => {
+    await domain.snapshots.setStore(request, signal);
+    return {};
+  }),
   answers("snapshotSchedule", ({ domain, signal }) => domain.snapshots.schedule(signal)),
   answers("setSnapshotSchedule", async ({ domain, signal }, request) => {
     await domain.snapshots.setSchedule(request, signal);

@@ -105,8 +105,10 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
     },
     snapshots: {
       createKey: async () => ({ key: "k", id: "0" }),
-      list: async (directory) => ({ directory, snapshots: [] }),
+      list: async ({ directory }) => ({ directory, snapshots: [] }),
       save: ({ directory }) => run([], { name: "s", path: `${directory}/s`, bytes: 1 }),
+      store: async () => ({}),
+      setStore: async () => {},
       schedule: async () => ({}),
       setSchedule: async () => {},
       planRestore: async () => {

@@ -15,6 +15,8 @@ function setUp(schedule: SnapshotSchedule | undefined) {
     setLock: async () => {},
     schedule: async () => schedule,
     setSchedule: async () => {},
+    store: async () => undefined,
+    setStore: async () => {},
     taken: async () => state.taken,
     setTaken: async (taken) => {
       state.taken = taken;
@@ -48,7 +50,7 @@ describe("snapshots by schedule", () => {
     const { state, look } = setUp(schedule);
     const begun = state.now;
     await look();
-    expect(state.orders).toEqual([{ directory: "/s", keep: 3, timeoutMs: 0 }]);
+    expect(state.orders).toEqual([{ directory: "/s", store: false, keep: 3, timeoutMs: 0 }]);
     expect(state.taken).toEqual({ at: begun, path: "/s/a" });
     state.now += hour - 1;
     await look();
