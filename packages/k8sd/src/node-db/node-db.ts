@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import Database from "better-sqlite3";
 import { AppError } from "../lib/app-error.ts";
@@ -9,16 +9,25 @@ export type NodeDb = Database.Database & Disposable;
 
 /** @param file absolute path, or ":memory:" in tests. */
 export function openNodeDb(file: string): NodeDb {
-  if (file !== ":memory:") mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  if (file !== ":memory:") makePrivate(file);
   const db = new Database(file);
   db.pragma("journal_mode = WAL");
   // The journal promises that a step is recorded before it runs: every commit reaches the disk.
   db.pragma("synchronous = FULL");
+  // Secrets of an operation are there until it ends, and not a moment longer.
+  db.pragma("secure_delete = ON");
   db.pragma("foreign_keys = ON");
   db.pragma("busy_timeout = 5000");
   migrate(db, file);
   if (file !== ":memory:") reserveRoom(db);
   return Object.assign(db, { [Symbol.dispose]: () => void db.close() });
+}
+
+/** SQLite gives its log the mode of the file. */
+function makePrivate(file: string): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  closeSync(openSync(file, "a", 0o600));
+  chmodSync(file, 0o600);
 }
 
 /** Enough for every record of several operations. */

@@ -22,6 +22,7 @@ describe("the database of a node", () => {
     expect(db.pragma("synchronous", { simple: true })).toBe(2);
     expect(db.pragma("user_version", { simple: true })).toBe(migrations.length);
     expect((await stat(join(directory, "state"))).mode & 0o777).toBe(0o700);
+    for (const each of [file, `${file}-wal`]) expect((await stat(each)).mode & 0o777).toBe(0o600);
   });
 
   test("opens again as it was", () => {
