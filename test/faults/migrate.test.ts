@@ -87,6 +87,24 @@ describe.skipIf(reason !== undefined)("a migration of the datastore, interrupted
     },
   );
 
+  test.each(everything ? steps.slice(0, commit).map(({ kind }, step) => ({ kind, step })) : [])(
+    "is taken back, although k8sd is killed when it takes back $kind",
+    async ({ step }) => {
+      await startsOn("sqlite");
+      const writing = await write(host);
+      await points.fail(commit - 1, "after-run");
+      await points.hold(step, "in-undo");
+      const running = migrate(host, "etcd").catch(() => undefined);
+      await points.reached(step, "in-undo");
+      await kill(host, "k8sd");
+      await points.clear();
+      await waitForDaemon(host);
+      await running;
+      await nothingIsLost();
+      await writing.ends();
+    },
+  );
+
   test.each(
     everything
       ? steps.flatMap(({ kind }, step) => (["sqlite", "etcd"] as const).map((from) => ({ kind, step, from })))
