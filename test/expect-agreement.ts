@@ -16,7 +16,8 @@ type View = Readonly<Record<string, string>>;
 
 /**
  * After every scenario: the hosts that are given are the cluster, and everything that knows of members says the same: the
- * ledger on each control plane, etcd's members, Kubernetes' Nodes, the mesh on each node; and no token is held for anybody.
+ * ledger on each control plane, etcd's members, Kubernetes' Nodes, the mesh on each node, workers; and no token is held for
+ * anybody.
  */
 export async function expectAgreement(hosts: readonly Host[], options: AgreementOptions = {}): Promise<void> {
   const { unasked = {}, timeoutMs = 60_000 } = options;
@@ -51,6 +52,10 @@ export async function expectAgreement(hosts: readonly Host[], options: Agreement
         Object.entries(await peersOf(host)).map(([each, state]) => [each, each in unasked ? "peer" : state]),
       );
   }
+  for (const { host, name } of own.filter(({ role }) => role === "worker")) {
+    wanted[`what ${name} was told`] = Object.fromEntries(names.map((each) => [each, `active ${roles[each]}`]));
+    actual[`what ${name} was told`] = () => rosterOf(host);
+  }
   const look = async (): Promise<Record<string, View>> =>
     Object.fromEntries(
       await Promise.all(
@@ -77,6 +82,14 @@ async function ledgerOf(host: Host): Promise<View> {
   const { members } = (metadata ?? {}) as { members?: { name: string; state: string; role: string }[] };
   if (members === undefined) return { error };
   return Object.fromEntries(members.map(({ name, state, role }) => [name, `${state} ${role}`]));
+}
+
+/** A worker has no ledger: it knows what the mesh, or a control plane, has told it. */
+async function rosterOf(host: Host): Promise<View> {
+  const { metadata, error } = await callDaemon(host, "GET", "/1.0/k8sd/cluster");
+  const { status } = (metadata ?? {}) as { status?: { nodes: { name: string; state: string; role: string }[] } };
+  if (status === undefined) return { error };
+  return Object.fromEntries(status.nodes.map(({ name, state, role }) => [name, `${state} ${role}`]));
 }
 
 async function joining(host: Host): Promise<View> {
