@@ -17,6 +17,8 @@ const user = "k8s";
 export const limitedUser = "limited";
 
 export interface Postgres extends AsyncDisposable {
+  /** Holds its socket. */
+  readonly folder: string;
   /** An empty database of its own; gives its URL. */
   database(): Promise<string>;
   /** Runs a statement as the superuser; gives the rows. */
@@ -93,6 +95,7 @@ export async function startPostgres(): Promise<Postgres> {
   const owned = stack.move();
 
   return {
+    folder: home,
     run,
     async database() {
       const name = `test_${randomUUID().replaceAll("-", "")}`;
