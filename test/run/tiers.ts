@@ -29,6 +29,8 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/recover/kubernetes.test.ts",
       "test/scenarios/remove/long-dead.test.ts",
       "test/scenarios/remove/unfinished.test.ts",
+      "test/scenarios/snapshot/kubernetes.test.ts",
+      "test/scenarios/snapshot/restore.test.ts",
       "test/scenarios/tokens/reachability.test.ts",
     ],
   },

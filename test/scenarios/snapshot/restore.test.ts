@@ -1,13 +1,14 @@
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Network } from "../../hosts/network.ts";
 import type { Host } from "../../hosts/types.ts";
-import { createNode, createNodeNetwork } from "../../node.ts";
+import { callDaemon, createNode, createNodeNetwork, waitForDaemon } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
-import { members } from "../join/nodes.ts";
+import { etcdMembers, joins, joinToken, members } from "../join/nodes.ts";
 import { epochOf } from "../recover/three.ts";
 import { prefix, put, read, revisionOf } from "./keys.ts";
 
@@ -126,5 +127,27 @@ describe.skipIf(reason !== undefined)("a cluster that is restored from a snapsho
     await becomesReady(n3);
     expect([await read(n3, "on-etcd"), await read(n3, "later")]).toEqual(["too", ""]);
     await expectCompacted(n3, before);
+  });
+
+  test("with another control plane that answers only by force; that one learns that it is out, and joins again", async () => {
+    await n1.boot();
+    await waitForDaemon(n1);
+    expect(await k8s(n1, ["leave", "--force"])).toMatchObject({ exitCode: 0 });
+    await joins(n1, "n1", await joinToken(n3, "n1"));
+    const path = await save(n3);
+    const refused = await k8s(n3, ["snapshot", "restore", path, "--key-file", keyFile, "--yes"]);
+    expect([refused.exitCode, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining("n1 answer, and hold the cluster's"),
+    ]);
+    await restore(n3, path, "--force");
+    await becomesReady(n3);
+    expect(await members(n3)).toEqual({ n3: "active" });
+    expect(await etcdMembers(n3)).toEqual({ n3: "voter" });
+    const standing = async (): Promise<string> => (await callDaemon(n1, "GET", "/1.0/k8sd/node")).error;
+    await expect.poll(standing, { timeout: 90_000, interval: 1_000 }).toContain("not yet initialized");
+    await joins(n1, "n1", await joinToken(n3, "n1"));
+    await expectAgreement([n1, n3], { timeoutMs: 60_000 });
+    expect(await read(n1, "on-etcd")).toBe("too");
   });
 });

@@ -30,8 +30,8 @@ export interface TakeOver {
 export type Fate = "self" | "kept" | "removed" | "forgotten" | "gone";
 
 /**
- * Workers stay. Other control planes hold data that is over, so they are taken out like dead ones; what was under way
- * begins anew, and of two with one name the one that is here counts.
+ * Workers stay. Other control planes hold data that is over, so they are out at once: one that is asked for its data, or asks
+ * to take over this one's, must not be trusted. What was under way begins anew, and of two with one name this one counts.
  */
 export function fateOf(member: StoredMember, self: { readonly id: string; readonly name: string }): Fate {
   if (member.id === self.id) return "self";
@@ -69,11 +69,7 @@ export function memberWrites(members: readonly StoredMember[], order: TakeOver):
   const writes = new Map<string, unknown>();
   for (const member of members) {
     const fate = fateOf(member, self);
-    if (fate === "removed") {
-      const removal = { force: true, until: at };
-      writes.set(memberKey(member.id), { ...member, state: "leaving", removal, changedAt: at });
-    }
-    if (fate !== "forgotten") continue;
+    if (fate !== "removed" && fate !== "forgotten") continue;
     // Its way out is over, whatever it was.
     writes.set(memberKey(member.id), tombstone({ ...member, state: "leaving" }, at));
     for (const { key } of freed(member)) writes.set(key, undefined);

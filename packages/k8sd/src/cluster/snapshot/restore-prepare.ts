@@ -27,7 +27,6 @@ import { lowestFree, podSubnetCount } from "../ledger-subnets.ts";
 import type { ManagedEngine } from "../migrate/plan.ts";
 import { checkNodePki } from "../node-pki.ts";
 import { backupDirectory } from "../recover/survey.ts";
-import type { RestoreFacts } from "./restore-plan.ts";
 import { type ClusterSecrets, decodeClusterSecrets } from "./secrets.ts";
 
 /** A snapshot as a cluster that can be restored. */
@@ -89,18 +88,16 @@ export function describeRestore(
   };
 }
 
-export function factsOf(
-  saved: SavedCluster,
-  more: {
-    readonly path: string;
-    readonly epoch: number;
-    readonly recovery: RecoveryRecord;
-    readonly podSubnetIndex: number;
-    /** Of the datastore that is given up; 0: it is not known. */
-    readonly revision: number;
-  },
-): RestoreFacts {
-  return { ...more, revision: Math.max(saved.content.header.revision, more.revision) + revisionLeap };
+/** More writes in a second than any cluster makes, so a clock that counts them is ahead of every revision there ever was. */
+const revisionsPerSecond = 1_000_000;
+
+/**
+ * Where a restored datastore begins: above all that its clients can have seen. That may come from what the cluster did after the
+ * snapshot, or after an earlier restore of the same one, of which a new machine knows nothing but that it is past.
+ * @param current of the datastore that is given up; 0: it is not known
+ */
+export function restoredRevision(saved: number, current: number, nowMs: number): number {
+  return Math.max(Math.max(saved, current) + revisionLeap, Math.floor(nowMs / 1000) * revisionsPerSecond);
 }
 
 /** Its own part of the pod range, that of the node whose name it takes over, or a free one. */

@@ -24,11 +24,11 @@ import type { RebuildSecret } from "./restore-executors.ts";
 import { planRebuild, planRestore } from "./restore-plan.ts";
 import {
   describeRestore,
-  factsOf,
   podSubnetIndexOf,
   prepareRebuild,
   readSavedCluster,
   restoreBackup,
+  restoredRevision,
   type SavedCluster,
   sameCluster,
 } from "./restore-prepare.ts";
@@ -99,11 +99,15 @@ export function createRestore(deps: RestoreDeps) {
     return saved;
   }
 
-  const recoveryBy = (name: string, saved: SavedCluster): RecoveryRecord => ({
+  const revisionOf = (saved: SavedCluster, current: number): number =>
+    restoredRevision(saved.content.header.revision, current, deps.now());
+
+  /** Of two restores with one epoch the later one counts. */
+  const recoveryBy = (name: string, revision: number): RecoveryRecord => ({
     id: randomUUID(),
     by: name,
     term: 0,
-    index: saved.content.header.revision,
+    index: revision,
     at: deps.now(),
   });
 
@@ -133,15 +137,15 @@ export function createRestore(deps: RestoreDeps) {
     const refusal = refusalOf(others);
     const mode = "in-place";
     const plan = describeRestore(saved, { mode, node, engine, epoch, backup, ...(refusal && { refusal }) });
-    const revision = await currentRevision(signal);
+    const revision = revisionOf(saved, await currentRevision(signal));
     const member: StoredMember = known;
     return {
       saved,
       plan,
       begin: (_order, requestId, timeoutMs) => {
-        const recovery = recoveryBy(view.name, saved);
+        const recovery = recoveryBy(view.name, revision);
         const podSubnetIndex = member.podSubnetIndex ?? 0;
-        const facts = factsOf(saved, { path: order.path, epoch, recovery, podSubnetIndex, revision });
+        const facts = { path: order.path, epoch, recovery, podSubnetIndex, revision };
         const after: BootstrapInput = { ...alone(before), epoch, recovery };
         const result: RestoreResponse = { node: view.name, epoch, backup };
         const input = { nodeId: id, clusterId, before, after, facts, backup };
@@ -168,7 +172,8 @@ export function createRestore(deps: RestoreDeps) {
     const wanted = order.engine || saved.content.header.engine;
     const engine = wanted === "external" ? "sqlite" : wanted;
     const epoch = saved.cluster.epoch + 1;
-    const recovery = recoveryBy(order.name, saved);
+    const revision = revisionOf(saved, 0);
+    const recovery = recoveryBy(order.name, revision);
     const podSubnetIndex = podSubnetIndexOf(saved, node);
     const { kubernetes } = deps;
     const { address, name } = order;
@@ -182,7 +187,7 @@ export function createRestore(deps: RestoreDeps) {
       saved,
       plan: describeRestore(saved, { mode: "new", node, engine, epoch }),
       begin: (_order, requestId, timeoutMs) => {
-        const facts = factsOf(saved, { path: order.path, epoch, recovery, podSubnetIndex, revision: 0 });
+        const facts = { path: order.path, epoch, recovery, podSubnetIndex, revision };
         const secret: RebuildSecret = { key: order.key, pki, sealKey: saved.secrets.sealKey };
         const result: RestoreResponse = { node: name, epoch };
         const plan = planRebuild(input, facts, { ...result }, requestId);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { MemberState, StoredMember } from "../../../../src/cluster/ledger-records.ts";
 import { fateOf, memberWrites, type TakeOver } from "../../../../src/cluster/ledger-restore.ts";
+import { restoredRevision } from "../../../../src/cluster/snapshot/restore-prepare.ts";
 
 function member(id: string, changes: Partial<StoredMember> = {}): StoredMember {
   return {
@@ -33,6 +34,24 @@ function written(members: readonly StoredMember[], to: TakeOver): Record<string,
   return Object.fromEntries(writes.map(({ key, value }) => [key, value]));
 }
 
+describe("the revision of a restored datastore", () => {
+  const now = Date.parse("2026-03-01T12:00:00Z");
+  test("lies above those of a cluster that was restored from the same snapshot before, and went on", () => {
+    const first = restoredRevision(4_711, 0, now);
+    expect(first).toBeGreaterThan(4_711 + 1_000_000_000);
+    // A minute at more writes per second than there ever were.
+    const reached = first + 60 * 100_000;
+    expect(restoredRevision(4_711, 0, now + 60_000)).toBeGreaterThan(reached);
+    expect(restoredRevision(4_711, reached, now + 60_000)).toBeGreaterThan(reached + 900_000_000);
+  });
+
+  test("rises also when the clock was set back, and stays a whole number that programs can hold", () => {
+    const first = restoredRevision(4_711, 0, now);
+    expect(restoredRevision(4_711, first, 0)).toBe(first + 1_000_000_000);
+    expect(Number.isSafeInteger(restoredRevision(0, 0, Date.parse("2200-01-01T00:00:00Z")))).toBe(true);
+  });
+});
+
 describe("the members of a restored cluster", () => {
   test.each<[MemberState, StoredMember["role"], string]>([
     ["active", "control-plane", "removed"],
@@ -46,9 +65,10 @@ describe("the members of a restored cluster", () => {
     expect(fateOf(member("other", { state, role }), { id: "me", name: "me" })).toBe(fate);
   });
 
-  test("other control planes are taken out like dead ones, workers stay as they are", () => {
+  test("other control planes are out at once, workers stay as they are", () => {
     const writes = written([member("me"), member("cp2"), member("w1", { role: "worker" })], order("me"));
-    expect(writes["k8sd/members/cp2"]).toMatchObject({ state: "leaving", removal: { force: true, until: 9 } });
+    expect(writes["k8sd/members/cp2"]).toMatchObject({ state: "removed", changedAt: 9 });
+    expect("k8sd/names/cp2" in writes && writes["k8sd/names/cp2"]).toBeUndefined();
     expect(Object.keys(writes).filter((key) => key.includes("w1"))).toEqual([]);
     expect(writes["k8sd/members/me"]).toMatchObject({ state: "active", incarnation: 3, podSubnetIndex: 0 });
   });
