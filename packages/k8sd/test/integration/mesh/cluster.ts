@@ -59,7 +59,8 @@ export async function startNode(options: {
   const store = options.like?.store ?? memoryStore();
   const peers = options.like?.peers ?? memoryPeers();
   const mesh = createMesh(
-    { self: id, clusterId, hosts: ["127.0.0.1"], port: options.port ?? 0 },
+    // On a machine that is busy a good-bye takes longer than a daemon would wait for it.
+    { self: id, clusterId, hosts: ["127.0.0.1"], port: options.port ?? 0, detector: { leaveDeadlineMs: 15_000 } },
     { nodeKey: key, certificate: createNodeKey(key).meshCertificate(options.bornAt ?? new Date()), store, peers },
   );
   const member = { id, peerId: meshIdentity(key).peerId, author: options.author };
