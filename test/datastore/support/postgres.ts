@@ -59,15 +59,16 @@ export async function startPostgres(): Promise<Postgres> {
   let child: ChildProcess | undefined;
   let output = "";
   const url = (database: string) => `postgres://${user}@localhost/${database}?host=${encodeURIComponent(home)}`;
+  const isOver = () => child === undefined || child.exitCode !== null || child.signalCode !== null;
   const exited = async (signal: NodeJS.Signals): Promise<void> => {
     const running = child;
-    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
+    if (running === undefined || isOver()) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     running.once("exit", () => resolve());
     running.kill(signal);
     await promise;
   };
-  async function start(): Promise<void> {
+  function launch(): void {
     const started = spawn(join(programs, "postgres"), ["-D", data], { ...options, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [started.stdout, started.stderr]) {
       stream.on("data", (chunk: Buffer) => {
@@ -75,8 +76,15 @@ export async function startPostgres(): Promise<Postgres> {
       });
     }
     child = started;
+  }
+  async function start(): Promise<void> {
+    const serves = async () => {
+      // After a kill it ends at once while a process of the one before still has its memory.
+      if (isOver()) launch();
+      await run(url("postgres"), "SELECT 1");
+    };
     try {
-      await vi.waitFor(() => run(url("postgres"), "SELECT 1"), { timeout: 60_000, interval: 100 });
+      await vi.waitFor(serves, { timeout: 60_000, interval: 100 });
     } catch (error) {
       throw new Error(`PostgreSQL does not serve: ${output}`, { cause: error });
     }
@@ -103,7 +111,6 @@ export async function startPostgres(): Promise<Postgres> {
       return url(name);
     },
     async crash(whileDown = async () => {}) {
-      // Killed, its children see that and end; until then the next one does not start.
       await exited("SIGKILL");
       await whileDown();
       await start();
