@@ -50,6 +50,19 @@ describe("a database that cannot hold the cluster", () => {
     await expect(started).rejects.not.toThrow("right-word");
   });
 
+  test("a server ends itself when the database went back behind what it told its watches", async () => {
+    await using folder = await temporaryFolder();
+    const own = await postgres.database();
+    await using server = await startEngine({ dataDir: folder.path, args: await databaseArgs(folder.path, own) });
+    const connection = openConnection(server.endpoint);
+    for (let at = 0; at < 3; at++) await etcdCalls(connection).put({ ...defaults.put, key: bytes("a") });
+    connection.close();
+    await postgres.run(own, "UPDATE k8s_datastore.state SET revision = revision - 1");
+    await expect
+      .poll(() => server.output(), { timeout: 20_000 })
+      .toContain("cannot go on with this database: it went back from revision 4 to 3");
+  });
+
   test("it holds a cluster", async () => {
     await using folder = await temporaryFolder();
     await using server = await startEngine({ dataDir: folder.path, args: await databaseArgs(folder.path, url) });

@@ -104,7 +104,8 @@ function wrap(client: Client): Connection {
   };
 }
 
-function checkServer([number, text, standby]: Row): void {
+/** The row is the last one of `settings`. */
+export function checkServer([number, text, standby]: Row): void {
   if ((number as number) < minimumVersion) {
     throw new AppError(
       "conflict",
