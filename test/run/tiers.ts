@@ -25,6 +25,7 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/mesh/agent.test.ts",
       "test/scenarios/migrate/join.test.ts",
       "test/scenarios/migrate/kubernetes.test.ts",
+      "test/scenarios/migrate/pause.test.ts",
       "test/scenarios/postgres/kubernetes.test.ts",
       "test/scenarios/recover/halves.test.ts",
       "test/scenarios/recover/kubernetes.test.ts",

@@ -89,6 +89,8 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
   let running:
     | { readonly stop: AbortController; readonly ended: Promise<unknown>; readonly connections: Connections }
     | undefined;
+  /** It ran, and will again. */
+  let rested = false;
 
   async function close(): Promise<void> {
     const open = listener;
@@ -102,6 +104,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
     await resting?.ended;
     await resting?.connections[Symbol.asyncDispose]();
     if (running === resting) running = undefined;
+    if (resting !== undefined) rested = true;
   }
 
   async function open(address: string): Promise<void> {
@@ -203,7 +206,8 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
     },
     connections: () => {
       if (running !== undefined) return running.connections;
-      throw new AppError("unavailable", "cannot reach the cluster: the node has not finished its start");
+      const why = rested ? "an operation has the datastore to itself" : "the node has not finished its start";
+      throw new AppError("unavailable", `cannot reach the cluster: ${why}`, { remedy: "Try again in a moment." });
     },
     [Symbol.asyncDispose]: async () => {
       await rest();

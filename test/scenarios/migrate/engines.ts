@@ -1,4 +1,7 @@
+import { withEngine } from "@k8sd/k8sd/cluster/migrate/engines.ts";
+import { type MigrateStep, planMigrate } from "@k8sd/k8sd/cluster/migrate/plan.ts";
 import { expect } from "vitest";
+import { aBootstrapInput } from "../../../packages/k8sd/test/support/bootstrap-input.ts";
 import { becomesReady, k8s } from "../../expect-node.ts";
 import type { Host } from "../../hosts/types.ts";
 import { callDaemon } from "../../node.ts";
@@ -19,6 +22,19 @@ const command = [
   "/snap/k8s/current/bin/etcdctl --endpoints https://127.0.0.1:2379",
   `--cacert ${pki}/etcd/ca.crt --cert ${pki}/apiserver-etcd-client.crt --key ${pki}/apiserver-etcd-client.key`,
 ].join(" ");
+
+/** Its place in the plan of a migration. */
+export function stepOf(kind: MigrateStep["kind"]): number {
+  const before = aBootstrapInput({ kubernetes: false });
+  const input = {
+    nodeId: "",
+    clusterId: "",
+    before,
+    after: withEngine(before, "etcd"),
+    ports: { source: 0, target: 0 },
+  };
+  return planMigrate(input, {}, "generated").steps.findIndex((step) => step.kind === kind);
+}
 
 export function migrate(host: Host, to: Engine) {
   return k8s(host, ["datastore", "migrate", "--to", to, "--timeout", "180s"]);
@@ -111,4 +127,20 @@ export async function write(host: Host): Promise<Writing> {
       return acknowledged.length;
     },
   };
+}
+
+/** Nothing is lost that a client wrote meanwhile, and revisions go on rising; gives the pause of writes in milliseconds. */
+export async function migratesUnderLoad(host: Host, to: Engine): Promise<number> {
+  await isOn(host, other(to));
+  const content = await contentHash(host);
+  const { revision: seen = 0 } = await report(host);
+  const writing = await write(host);
+  const { pauseMs, steps } = await migrates(host, to);
+  const writes = await writing.ends();
+  console.info(`to ${to}: writes paused for ${pauseMs} ms, ${writes} writes by a client\n${steps}`);
+  expect(writes).toBeGreaterThan(10);
+  expect(await contentHash(host)).toBe(content);
+  await isOn(host, to);
+  expect((await report(host)).revision).toBeGreaterThan(seen);
+  return pauseMs;
 }

@@ -1,7 +1,4 @@
-import { withEngine } from "@k8sd/k8sd/cluster/migrate/engines.ts";
-import { type MigrateStep, planMigrate } from "@k8sd/k8sd/cluster/migrate/plan.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { aBootstrapInput } from "../../../packages/k8sd/test/support/bootstrap-input.ts";
 import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
 import { kill } from "../../faults/join-setup.ts";
@@ -12,22 +9,10 @@ import type { Host } from "../../hosts/types.ts";
 import { createNode, createNodeNetwork } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 import { etcdMembers, join, joinToken } from "../join/nodes.ts";
-import { contentHash, fill, isOn, migrate, migrates, report, write } from "./engines.ts";
+import { contentHash, fill, isOn, migrate, migrates, report, stepOf, write } from "./engines.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
-
-function stepOf(kind: MigrateStep["kind"]): number {
-  const before = aBootstrapInput({ kubernetes: false });
-  const input = {
-    nodeId: "",
-    clusterId: "",
-    before,
-    after: withEngine(before, "etcd"),
-    ports: { source: 0, target: 0 },
-  };
-  return planMigrate(input, {}, "generated").steps.findIndex((step) => step.kind === kind);
-}
 
 describe.skipIf(reason !== undefined)("control planes that join a cluster on sqlite", () => {
   let network: Network;

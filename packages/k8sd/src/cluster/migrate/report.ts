@@ -43,7 +43,8 @@ export async function datastoreReport(deps: ReportDeps, signal: AbortSignal): Pr
     };
   } catch (error) {
     signal.throwIfAborted();
-    return { ...known, problem: errorText(error), alarms: [], members: [] };
+    const problem = migration === undefined ? errorText(error) : "it is moving, and answers again in a moment";
+    return { ...known, problem, alarms: [], members: [] };
   }
 }
 
