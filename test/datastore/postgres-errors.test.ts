@@ -63,6 +63,19 @@ describe("a database that cannot hold the cluster", () => {
       .toContain("cannot go on with this database: it went back from revision 4 to 3");
   });
 
+  test("a server that was used stops at once when it is told to", async () => {
+    await using folder = await temporaryFolder();
+    const args = await databaseArgs(folder.path, await postgres.database());
+    await using server = await startEngine({ dataDir: folder.path, args });
+    const connection = openConnection(server.endpoint);
+    await etcdCalls(connection).put({ ...defaults.put, key: bytes("a") });
+    await etcdCalls(connection).range({ ...defaults.range, key: bytes("a") });
+    connection.close();
+    // A server that hangs is killed by whoever manages it, half a minute later.
+    const slow = new Promise((resolve) => setTimeout(resolve, 15_000, "hangs"));
+    expect(await Promise.race([server.kill("SIGTERM"), slow])).toBeUndefined();
+  });
+
   test("it holds a cluster", async () => {
     await using folder = await temporaryFolder();
     await using server = await startEngine({ dataDir: folder.path, args: await databaseArgs(folder.path, url) });

@@ -72,4 +72,16 @@ describe.skipIf(reason !== undefined)("control planes on a PostgreSQL that someb
     for (const each of [n1, n2]) await becomesReady(host(each));
     expect(await joinToken(host(n1), "n4")).not.toBe("");
   });
+
+  test("one is removed and knows the database no longer, the other one goes on", async () => {
+    const removed = await k8s(host(n1), ["remove-node", "n2"]);
+    expect(removed.exitCode, removed.stderr).toBe(0);
+    const known = () =>
+      host(n2).tryRun(["grep", "-rlas", "postgres://", "/var/snap/k8s/common/args", "/etc/kubernetes"]);
+    const url = () => host(n2).tryRun(["test", "-e", "/var/snap/k8s/common/var/lib/k8sd/state/datastore-url"]);
+    await expect.poll(async () => (await url()).exitCode, { timeout: 60_000 }).toBe(1);
+    expect((await known()).stdout).toBe("");
+    await becomesReady(host(n1));
+    expect(await members(host(n1))).toEqual({ [host(n1).name]: "active" });
+  });
 });

@@ -209,12 +209,14 @@ export function createWriter({ session, serverId, log, lookout, committed }: Wri
         schedule();
       });
     },
-    close() {
+    async close() {
       closed = true;
-      if (!busy) return Promise.resolve();
-      return new Promise((resolve) => {
-        idle = resolve;
-      });
+      if (busy) {
+        await new Promise<void>((resolve) => {
+          idle = resolve;
+        });
+      }
+      await session.end();
     },
   };
 }
