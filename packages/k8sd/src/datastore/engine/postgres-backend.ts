@@ -34,6 +34,8 @@ export async function createPostgresBackend(options: PostgresOptions, { log, bro
     await opening.end();
   }
 
+  // Stopped in the opposite order, also when a later one cannot start.
+  await using started = new AsyncDisposableStack();
   const serverId = randomUUID();
   let readers: Readers;
   let hub: WatchHub;
@@ -49,6 +51,8 @@ export async function createPostgresBackend(options: PostgresOptions, { log, bro
   });
   hub = createWatchHub(follower.history);
   readers = createReaders(connect, follower.lookout);
+  started.defer(readers.close);
+  started.defer(follower.stop);
   const writer = createWriter({
     session: createSession(connect),
     serverId,
@@ -57,11 +61,15 @@ export async function createPostgresBackend(options: PostgresOptions, { log, bro
     committed: (before, { revision, compactRevision, changes }) =>
       follower.committed(before, { revision, compactRevision }, changes),
   });
+  started.defer(writer.close);
   const lessor = createLeases({ writer, readers });
   const room = await createRoom({ writer, readers });
+  started.defer(room.stop);
   const keeper = createKeeper({ session: createSession(connect), expire: lessor.expire, log });
+  started.defer(keeper.stop);
   log.info({ revision: first.revision, compactRevision: first.compactRevision }, "Opened datastore in PostgreSQL");
 
+  const owned = started.move();
   return {
     clusterId: first.clusterId,
     memberId: first.memberId,
@@ -86,12 +94,6 @@ export async function createPostgresBackend(options: PostgresOptions, { log, bro
     },
     room,
     maintenance: createMaintenance(connect, options.dataDir),
-    async stop() {
-      await keeper.stop();
-      await room.stop();
-      await writer.close();
-      await follower.stop();
-      await readers.close();
-    },
+    stop: () => owned.disposeAsync(),
   };
 }
