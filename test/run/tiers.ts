@@ -37,5 +37,5 @@ export const tiers: readonly Tier[] = [
     ],
   },
   { name: "sim", needsHosts: false, main: true },
-  { name: "faults", needsHosts: true, main: true },
+  { name: "faults", needsHosts: true, main: true, beyond: ["test/faults/rebuild.test.ts"] },
 ];

@@ -16,6 +16,7 @@ export interface StoreView {
 
 /** A request is 1.5 MiB at most, so an answer is 30 MB at most. */
 const readAtOnce = 20;
+const inFlight = 4;
 /** A few compactions at a bad moment are chance; more are not. */
 const attempts = 3;
 
@@ -41,9 +42,8 @@ export async function viewStore(store: StoreAccess, signal: AbortSignal): Promis
     const order = listed.map((_, index) => index);
     order.sort((a, b) => (listed[a]?.modRevision ?? 0) - (listed[b]?.modRevision ?? 0) || a - b);
     const digests: Buffer[] = new Array(listed.length);
-    for (let at = 0; at < order.length; at += readAtOnce) {
-      const part = order.slice(at, at + readAtOnce);
-      for (const [offset, kv] of (await read(part)).entries()) {
+    for await (const { part, kvs } of readAhead(order)) {
+      for (const [offset, kv] of kvs.entries()) {
         digests[part[offset] ?? 0] = digestOf(kv);
         yield { kind: "key", kv };
       }
@@ -51,6 +51,22 @@ export async function viewStore(store: StoreAccess, signal: AbortSignal): Promis
     const hash = createHash("sha256");
     for (const digest of digests) hash.update(digest);
     yield { kind: "end", keys: listed.length, leases: leases.length, hash: hash.digest("hex") };
+  }
+
+  /** The next ones are on their way while these are written. */
+  async function* readAhead(order: readonly number[]) {
+    const coming: { readonly part: readonly number[]; readonly kvs: Promise<readonly KeyValue[]> }[] = [];
+    for (let at = 0; at < order.length || coming.length > 0; ) {
+      for (; coming.length < inFlight && at < order.length; at += readAtOnce) {
+        const part = order.slice(at, at + readAtOnce);
+        const kvs = read(part);
+        // Who waits for it hears of a failure; nobody may come to that.
+        kvs.catch(() => {});
+        coming.push({ part, kvs });
+      }
+      const next = coming.shift();
+      if (next !== undefined) yield { part: next.part, kvs: await next.kvs };
+    }
   }
 
   async function read(part: readonly number[]): Promise<readonly KeyValue[]> {

@@ -1,0 +1,92 @@
+import { copyFile } from "node:fs/promises";
+import { join } from "node:path";
+import { planRebuild } from "@k8sd/k8sd/cluster/snapshot/restore-plan.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
+import { becomesReady, bootstrap, daemonState, k8s } from "../expect-node.ts";
+import { hostsUnavailable } from "../hosts/available.ts";
+import { scanHost } from "../hosts/scan.ts";
+import type { Host, HostSnapshot } from "../hosts/types.ts";
+import { createNode, waitForDaemon } from "../node.ts";
+import { put, read } from "../scenarios/snapshot/keys.ts";
+import { stagedForTests } from "../stage.ts";
+import { kill } from "./join-setup.ts";
+import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
+
+const reason = hostsUnavailable();
+if (reason !== undefined) console.log(`skipped: ${reason}`);
+
+const engines = ["sqlite", "etcd"] as const;
+const victims = ["k8sd", "the power"] as const;
+
+const recovery = { id: "", by: "", term: 0, index: 0, at: 0 };
+const facts = { path: "", revision: 0, epoch: 2, recovery, podSubnetIndex: 0 };
+const { steps, commit } = planRebuild(aBootstrapInput({ kubernetes: false }), facts, {}, "generated");
+const cases = victims.flatMap((victim) =>
+  steps.map(({ title }, step) => ({ title: title.replace(/k8s-datastore/, "the engine"), step, victim })),
+);
+
+describe.skipIf(reason !== undefined).each(engines)(
+  "a fresh machine with %s that is restored, interrupted",
+  (engine) => {
+    let source: Host;
+    let host: Host;
+    let points: FaultPoints;
+    let before: HostSnapshot;
+    const keyFile = "/root/snapshots.key";
+    const command = ["snapshot", "restore", "/root/snapshot", "--key-file", keyFile, "--yes", "--engine", engine];
+
+    async function fresh(): Promise<void> {
+      await host?.[Symbol.asyncDispose]();
+      host = await createNode({ staged: await stagedForTests(), flags: ["--agent-only"], env: faultEnvironment });
+      points = createFaultPoints(host);
+      for (const name of ["snapshot", "snapshots.key"]) {
+        await copyFile(join(source.root, "root", name), join(host.root, "root", name));
+      }
+      before = await host.snapshot();
+    }
+    beforeAll(async () => {
+      source = await createNode({ staged: await stagedForTests(), flags: ["--agent-only"] });
+      await bootstrap(source);
+      await put(source, "kept", "value");
+      expect(await k8s(source, ["snapshot", "key", "--out", keyFile])).toMatchObject({ exitCode: 0 });
+      expect(await k8s(source, ["snapshot", "save", "--directory", "/root/saved"])).toMatchObject({ exitCode: 0 });
+      await source.run("sh", "-c", "mv /root/saved/* /root/snapshot");
+      await fresh();
+    });
+    afterAll(async () => {
+      await host?.[Symbol.asyncDispose]();
+      await source?.[Symbol.asyncDispose]();
+    });
+
+    test.each(cases)('in "$title" by killing $victim, is the cluster or clean', async ({ step, victim }) => {
+      await points.hold(step, "in-run");
+      const running = k8s(host, command).catch(() => undefined);
+      await points.reached(step, "in-run");
+      if (victim === "k8sd") {
+        await kill(host, "k8sd");
+      } else {
+        await host.cutPower();
+        await host.boot();
+      }
+      await points.clear();
+      await waitForDaemon(host);
+      await running;
+      if (step >= commit) {
+        await becomesReady(host);
+        expect(await read(host, "kept")).toBe("value");
+        await fresh();
+        return;
+      }
+      expect((await k8s(host, ["local-node-status"])).stderr).toContain("not part of a Kubernetes cluster");
+      expect((await scanHost(host, before)).filter((line) => !daemonState.test(line))).toEqual([]);
+    });
+
+    test("works after all of that", async () => {
+      const restored = await k8s(host, command);
+      expect(restored.exitCode, restored.stderr).toBe(0);
+      await becomesReady(host);
+      expect(await read(host, "kept")).toBe("value");
+    });
+  },
+);
