@@ -18,6 +18,7 @@ export const tiers: readonly Tier[] = [
     main: true,
     beyond: [
       "test/datastore/postgres-history.test.ts",
+      "test/datastore/postgres-snapshot.test.ts",
       "test/scenarios/address/kubernetes.test.ts",
       "test/scenarios/address/of-three.test.ts",
       "test/scenarios/external-etcd/external-etcd.test.ts",
@@ -27,6 +28,7 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/migrate/kubernetes.test.ts",
       "test/scenarios/migrate/pause.test.ts",
       "test/scenarios/postgres/kubernetes.test.ts",
+      "test/scenarios/postgres/postgres.test.ts",
       "test/scenarios/recover/halves.test.ts",
       "test/scenarios/recover/kubernetes.test.ts",
       "test/scenarios/remove/long-dead.test.ts",
