@@ -265,6 +265,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     // It stops: what is started below ends at once.
   });
   const epoch = createEpochFollower({
+    heardEpoch: mesh.epoch,
     paths,
     notices,
     audit,

@@ -33,6 +33,8 @@ export interface MemberMesh {
   publish(view: LedgerView): void;
   /** What this node believes of the others; undefined without a mesh. */
   liveness(): ReadonlyMap<string, Liveness> | undefined;
+  /** That others go by who are alive and were just heard of; undefined where nobody was. */
+  epoch(): number | undefined;
   /** True while this node's copy of the ledger is as new as that of a live control plane. */
   isCurrent(): boolean;
   state(signal: AbortSignal): Promise<MeshState>;
@@ -176,6 +178,10 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
       spread();
     },
     liveness: () => running?.mesh.view(),
+    epoch: () =>
+      running !== undefined && deps.now() - lastHeard(running.mesh) < silentMs
+        ? running.mesh.replica.head.epoch
+        : undefined,
     isCurrent: () => {
       if (running === undefined) return false;
       const { mesh, members } = running;
@@ -186,10 +192,7 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
       if (doubted || mesh.replica.head.revision === 0) return false;
       const view = mesh.view();
       const authors = members.filter(({ author, id }) => author && view.get(id)?.state === "alive");
-      const contacts = [...view.values()].flatMap(({ state, lastContact = 0 }) =>
-        state === "alive" ? lastContact : [],
-      );
-      const heardAt = Math.max(0, ...contacts);
+      const heardAt = lastHeard(mesh);
       const current = authors.length > 0 && deps.now() - heardAt < silentMs;
       if (current) roster.heard(heardAt);
       return current;
@@ -201,6 +204,12 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
       return { off: undefined, head: { epoch, revision }, peers: await mesh.report(signal) };
     },
   };
+}
+
+/** Of anybody who is alive. Milliseconds since the Unix epoch; 0: of nobody. */
+function lastHeard(mesh: Mesh): number {
+  const views = [...mesh.view().values()];
+  return Math.max(0, ...views.map(({ state, lastContact = 0 }) => (state === "alive" ? lastContact : 0)));
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -123,6 +123,7 @@ test("there is one from the second member on; what a control plane reads in the 
     within,
   );
   expect(w1.mesh.isCurrent()).toBe(true);
+  expect(w1.mesh.epoch()).toBe(1);
   expect(Date.now() - (w1.roster.heardAt() ?? 0)).toBeLessThan(10_000);
 
   // It has the same after a restart, and nothing when it is out of the cluster.
@@ -144,6 +145,7 @@ test("a removed member is nobody's peer at once and is refused; a stopped one ha
   const refusals = async () => (await w1.mesh.state(never())).peers.map(({ problem }) => problem?.reason);
   await vi.waitFor(async () => expect(await refusals()).toEqual(["not-a-member", "not-a-member"]), within);
   expect(w1.mesh.isCurrent()).toBe(false);
+  expect(w1.mesh.epoch()).toBeUndefined();
   await n2.stop();
   await vi.waitFor(() => expect(n1.mesh.liveness()?.get(n2.member.id)?.state).toBe("left"), within);
 });
