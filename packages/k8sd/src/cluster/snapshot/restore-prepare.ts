@@ -100,6 +100,14 @@ export function restoredRevision(saved: number, current: number, nowMs: number):
   return Math.max(Math.max(saved, current) + revisionLeap, Math.floor(nowMs / 1000) * revisionsPerSecond);
 }
 
+/**
+ * The epoch that begins on a machine which does not know what the cluster did after the snapshot: above all that it can have
+ * begun since, were it one in each minute. Members that live on follow no earlier one.
+ */
+export function restoredEpoch(saved: number, createdAt: number, nowMs: number): number {
+  return saved + 1 + Math.max(0, Math.floor((nowMs - createdAt) / 60_000));
+}
+
 /** Its own part of the pod range, that of the node whose name it takes over, or a free one. */
 export function podSubnetIndexOf(saved: SavedCluster, self: { readonly id: string; readonly name: string }): number {
   const used = saved.members.filter((member) => ["kept", "removed"].includes(fateOf(member, self)));

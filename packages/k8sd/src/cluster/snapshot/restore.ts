@@ -28,6 +28,7 @@ import {
   prepareRebuild,
   readSavedCluster,
   restoreBackup,
+  restoredEpoch,
   restoredRevision,
   type SavedCluster,
   sameCluster,
@@ -171,7 +172,7 @@ export function createRestore(deps: RestoreDeps) {
     const node = { id, name: order.name };
     const wanted = order.engine || saved.content.header.engine;
     const engine = wanted === "external" ? "sqlite" : wanted;
-    const epoch = saved.cluster.epoch + 1;
+    const epoch = restoredEpoch(saved.cluster.epoch, saved.content.header.createdAt, deps.now());
     const revision = revisionOf(saved, 0);
     const recovery = recoveryBy(order.name, revision);
     const podSubnetIndex = podSubnetIndexOf(saved, node);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { MemberState, StoredMember } from "../../../../src/cluster/ledger-records.ts";
 import { fateOf, memberWrites, type TakeOver } from "../../../../src/cluster/ledger-restore.ts";
-import { restoredRevision } from "../../../../src/cluster/snapshot/restore-prepare.ts";
+import { restoredEpoch, restoredRevision } from "../../../../src/cluster/snapshot/restore-prepare.ts";
 
 function member(id: string, changes: Partial<StoredMember> = {}): StoredMember {
   return {
@@ -49,6 +49,17 @@ describe("the revision of a restored datastore", () => {
     const first = restoredRevision(4_711, 0, now);
     expect(restoredRevision(4_711, first, 0)).toBe(first + 1_000_000_000);
     expect(Number.isSafeInteger(restoredRevision(0, 0, Date.parse("2200-01-01T00:00:00Z")))).toBe(true);
+  });
+});
+
+describe("the epoch that begins on a fresh machine", () => {
+  const made = Date.parse("2026-03-01T12:00:00Z");
+  test.each([
+    ["the next one", 30_000, 3],
+    ["above all that may have begun since", 3_600_000, 63],
+    ["the next one where the clock was set back", -3_600_000, 3],
+  ])("is %s", (_, later, epoch) => {
+    expect(restoredEpoch(2, made, made + later)).toBe(epoch);
   });
 });
 
