@@ -178,10 +178,11 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
       spread();
     },
     liveness: () => running?.mesh.view(),
-    epoch: () =>
-      running !== undefined && deps.now() - lastHeard(running.mesh) < silentMs
-        ? running.mesh.replica.head.epoch
-        : undefined,
+    epoch: () => {
+      if (running === undefined || deps.now() - lastHeard(running.mesh) >= silentMs) return undefined;
+      const { epoch, revision } = running.mesh.replica.head;
+      return revision === 0 ? undefined : epoch;
+    },
     isCurrent: () => {
       if (running === undefined) return false;
       const { mesh, members } = running;
