@@ -39,5 +39,10 @@ export const tiers: readonly Tier[] = [
     ],
   },
   { name: "sim", needsHosts: false, main: true },
-  { name: "faults", needsHosts: true, main: true, beyond: ["test/faults/rebuild.test.ts"] },
+  {
+    name: "faults",
+    needsHosts: true,
+    main: true,
+    beyond: ["test/faults/address.test.ts", "test/faults/rebuild.test.ts", "test/faults/recover.test.ts"],
+  },
 ];
