@@ -10,6 +10,7 @@ if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 describe.skipIf(reason !== undefined)("control planes on a PostgreSQL that somebody else runs", () => {
   let nodes: PostgresNodes;
+  let config: string;
   let [n1, n2]: readonly Host[] = [];
   const host = (known: Host | undefined): Host => {
     if (known === undefined) throw new Error("the host was not made");
@@ -25,15 +26,16 @@ describe.skipIf(reason !== undefined)("control planes on a PostgreSQL that someb
   });
 
   test("are told before anything is written what the database lacks, without its password", async () => {
-    const config = (await nodes.config()).replace(/test_\w+/, "nothing");
-    const result = await k8s(host(n1), ["bootstrap", "--address", host(n1).address, "--file", "-"], { stdin: config });
+    const missing = (await nodes.config()).replace(/test_\w+/, "nothing");
+    const result = await k8s(host(n1), ["bootstrap", "--address", host(n1).address, "--file", "-"], { stdin: missing });
     expect(result.exitCode).toBe(1);
     expect(result.stderr).toMatch(/database postgres:.*nothing.*does not exist/);
     expect(result.stderr).not.toContain(password);
   });
 
   test("keep the cluster's data in it, each through a server of its own", async () => {
-    await bootstrap(host(n1), await nodes.config());
+    config = await nodes.config();
+    await bootstrap(host(n1), config);
     await becomesReady(host(n1));
     const { stdout } = await k8s(host(n1), ["status"]);
     expect(stdout).toMatch(/^datastore: +external$/m);
@@ -83,5 +85,15 @@ describe.skipIf(reason !== undefined)("control planes on a PostgreSQL that someb
     expect((await known()).stdout).toBe("");
     await becomesReady(host(n1));
     expect(await members(host(n1))).toEqual({ [host(n1).name]: "active" });
+  });
+
+  test("the last one leaves a clean host; what the database holds is its owner's to delete, and is not taken for a new cluster", async () => {
+    const left = await k8s(host(n1), ["leave", "--force"]);
+    expect(left.exitCode, left.stderr).toBe(0);
+    const { stdout } = await host(n1).run("systemctl", "list-units", "--all", "--plain", "--no-legend");
+    expect(stdout).not.toMatch(/k8s-k8s-datastore/);
+    const again = await k8s(host(n1), ["bootstrap", "--address", host(n1).address, "--file", "-"], { stdin: config });
+    expect(again.exitCode).toBe(1);
+    expect(again.stderr).toMatch(/is not empty: its schema k8s_datastore holds \d+ keys of a cluster/);
   });
 });
