@@ -6,6 +6,14 @@ export function isPostgresUrl(text: string): boolean {
   return ["postgres:", "postgresql:"].includes(protocol) && named;
 }
 
+/** It leads over a network and says nothing about TLS, without which the cluster's data would be readable there. */
+export function isUnprotected(text: string): boolean {
+  const { hostname, searchParams } = new URL(text);
+  const host = searchParams.get("host") ?? hostname;
+  const local = host.startsWith("/") || host === "localhost" || host === "[::1]" || /^127\./.test(host);
+  return !local && !searchParams.has("sslmode");
+}
+
 /** For people and records: the URL without what lets one in. */
 export function withoutPassword(text: string): string {
   const url = new URL(text);

@@ -1,6 +1,6 @@
-import { isPostgresUrl } from "../../datastore/postgres-url.ts";
 import { annotation } from "./annotations.ts";
 import { type Cidr, contains, overlap, parseCidr, parseCidrs, parseIp, validCidrs } from "./cidr.ts";
+import { datastoreServers } from "./datastore-servers.ts";
 import { deadNodes } from "./dead-nodes.ts";
 import { type Problem, throwProblems } from "./problems.ts";
 import { nodePrefix } from "./subnets.ts";
@@ -212,45 +212,6 @@ const dnsServiceIp: Rule = ({ kubelet, network }) => {
   return [problem("dns.service-ip", message, "Give an address of the service CIDR.")];
 };
 
-const externalServers: Rule = ({ datastore }) => {
-  const servers = datastore["external-servers"] ?? [];
-  if (servers.some(isPostgresUrl)) return postgresServer(datastore, servers);
-  return servers
-    .filter((server) => !isEtcdUrl(server))
-    .map((server) =>
-      problem(
-        "datastore-servers",
-        `datastore.external-servers contains invalid address: ${server.replace(/:[^:@/]*@/, ":…@")}`,
-        "Give URLs such as https://10.0.0.10:2379, or one postgres://USER:PASSWORD@HOST/DATABASE.",
-      ),
-    );
-};
-
-/** One database, which knows us by what its URL says. */
-function postgresServer(datastore: ClusterConfig["datastore"], servers: readonly string[]): readonly Problem[] {
-  const alone = problem(
-    "datastore-servers",
-    "datastore.external-servers names a PostgreSQL database beside other servers",
-    "Give one URL; several hosts of one database belong behind one name.",
-  );
-  const pems = (["ca-crt", "client-crt", "client-key"] as const).filter((key) => datastore[`external-${key}`]);
-  const unused = pems.map((key) =>
-    problem(
-      `datastore-${key}`,
-      `datastore-${key} is for etcd, and datastore-servers names a PostgreSQL database`,
-      `Remove datastore-${key}; name files in the URL instead: ?sslmode=verify-full&sslrootcert=…&sslcert=…&sslkey=….`,
-    ),
-  );
-  return servers.length === 1 ? unused : [alone, ...unused];
-}
-
-function isEtcdUrl(text: string): boolean {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const plain =
-    url?.username === "" && url.password === "" && (url.pathname === "/" || url.pathname === "") && url.search === "";
-  return plain && ["http:", "https:"].includes(url.protocol) && url.hostname !== "";
-}
-
 const ports: Rule = ({ apiserver, datastore, "load-balancer": lb }) => {
   const given = {
     "secure-port": apiserver.port,
@@ -288,7 +249,7 @@ const rules: readonly Rule[] = [
   localStorage,
   dnsServiceIp,
   deadNodes,
-  externalServers,
+  datastoreServers,
   podSize,
   nodeOutsideRanges,
   loadBalancerOverlap,

@@ -45,6 +45,7 @@ test("another control plane starts its server like any other service: there is n
 test.each([
   ["with other servers", { "datastore-servers": [url, "https://192.0.2.1:2379"] }, "beside other servers"],
   ["with an authority for etcd", { "datastore-ca-crt": "x" }, "datastore-ca-crt is for etcd"],
+  ["over a network without a word about TLS", { "datastore-servers": [url.replace(/\?.*/, "")] }, "how the way to"],
   ["without a database", { "datastore-servers": ["postgres://k8s:hidden-word@db.example"] }, "invalid address"],
 ])("a database %s is refused, and its password not repeated", (_what, more, said) => {
   expect(() => prepare(more)).toThrow(said);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { checkServer, refusal } from "../../../src/datastore/engine/postgres/connection.ts";
-import { isPostgresUrl, withoutPassword } from "../../../src/datastore/postgres-url.ts";
+import { isPostgresUrl, isUnprotected, withoutPassword } from "../../../src/datastore/postgres-url.ts";
 
 test("a server that is too old, or a replica, is refused with what to do", () => {
   expect(() => checkServer([150_018, "15.18", false])).not.toThrow();
@@ -28,6 +28,19 @@ test.each([
 ])("%s is shown without its password", (url, shown) => {
   expect(isPostgresUrl(url)).toBe(true);
   expect(withoutPassword(url)).toBe(shown);
+});
+
+test.each([
+  ["postgres://u@db.example/d", true],
+  ["postgres://u@db.example/d?sslmode=verify-full", false],
+  ["postgres://u@db.example/d?sslmode=disable", false],
+  ["postgres://u@localhost/d", false],
+  ["postgres://u@127.0.0.1/d", false],
+  ["postgres://u@[::1]/d", false],
+  ["postgres://u@localhost/d?host=/run/postgresql", false],
+  ["postgres://u@localhost/d?host=db.example", true],
+])("the way to %s is unprotected: %s", (url, expected) => {
+  expect(isUnprotected(url)).toBe(expected);
 });
 
 test.each(["postgres://u:p@h", "postgres://h/d", "https://u:p@h/d", "u:p@h/d", "postgres:"])(
