@@ -141,7 +141,9 @@ for (const kind of kinds) {
       test.each(interruptions())('in "$title" by killing $victim, and given up [A7]', async ({ step, victim }) => {
         // One whose cluster's side was killed goes on, so it is made to give up at its end.
         if (clusterVictims.includes(victim)) await points.fail(commit, "before-run");
-        await interrupt(step, victim, await token());
+        const ended = await interrupt(step, victim, await token());
+        // It got to its end: it did not stand still until its time was over.
+        if (clusterVictims.includes(victim)) expect(ended?.stderr).toContain("fault injected");
         await isOut();
       });
 

@@ -13,7 +13,7 @@ export interface EtcdLog {
 }
 
 /** Types of records in the log's files. */
-const kind = { entry: 2, state: 3, crc: 4, snapshot: 5 } as const;
+const kind = { metadata: 1, entry: 2, state: 3, crc: 4, snapshot: 5 } as const;
 
 interface HardState {
   readonly term: number;
@@ -30,6 +30,9 @@ interface Segment {
   readonly crc: number;
 }
 
+/** Every file of the log begins with a checksum and with whose it is, in less than this. */
+const headBytes = 4_096;
+
 const walOf = (dataDir: string): string => join(dataDir, "member", "wal");
 
 /** Undefined: there is no log. */
@@ -41,6 +44,20 @@ export async function readEtcdLog(dataDir: string): Promise<EtcdLog | undefined>
     const segment = await readSegment(file);
     state ??= segment.state;
     if (segment.last !== undefined) return { ...segment.last, confirmed: state?.commit ?? 0 };
+  }
+  return undefined;
+}
+
+/** The ID under which the member has begun its log. Undefined: it has not. */
+export async function readMemberId(dataDir: string): Promise<bigint | undefined> {
+  const [file] = await segmentFiles(dataDir);
+  if (file === undefined) return undefined;
+  await using handle = await open(file);
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(headBytes), 0, headBytes, 0);
+  for (const { record } of recordsIn(buffer.subarray(0, bytesRead))) {
+    if (record.type !== kind.metadata) continue;
+    const id = fieldsOf(record.data).get(1);
+    return typeof id === "bigint" ? id : undefined;
   }
   return undefined;
 }
@@ -98,22 +115,12 @@ async function segmentFiles(dataDir: string): Promise<readonly string[]> {
   }
 }
 
-/** Up to the first record that is not whole: what follows was never confirmed to anybody. */
 async function readSegment(file: string): Promise<Segment> {
-  const bytes = await readFile(file);
   let last: Segment["last"];
   let state: HardState | undefined;
   let crc = 0;
-  let at = 0;
-  while (at + 8 <= bytes.length) {
-    const head = bytes.readBigUInt64LE(at);
-    if (head === 0n) break;
-    const length = Number(head & 0xff_ffff_ffff_ffffn);
-    const padding = head >> 63n === 1n ? Number((head >> 56n) & 7n) : 0;
-    const next = at + 8 + length + padding;
-    if (next > bytes.length) break;
-    const record = readRecord(bytes.subarray(at + 8, at + 8 + length));
-    if (record === undefined) break;
+  let end = 0;
+  for (const { record, next } of recordsIn(await readFile(file))) {
     if (record.type === kind.crc) crc = record.crc;
     else {
       const sum = crc32c(crc, record.data);
@@ -124,9 +131,26 @@ async function readSegment(file: string): Promise<Segment> {
       // A snapshot stands for the entries before it.
       if (record.type === kind.snapshot) last = newer(last, snapshotOf(record.data));
     }
+    end = next;
+  }
+  return { file, last, state, end, crc };
+}
+
+/** Up to the first record that is not whole: what follows was never confirmed to anybody. */
+function* recordsIn(bytes: Buffer): Generator<{ readonly record: LogRecord; readonly next: number }> {
+  let at = 0;
+  while (at + 8 <= bytes.length) {
+    const head = bytes.readBigUInt64LE(at);
+    if (head === 0n) return;
+    const length = Number(head & 0xff_ffff_ffff_ffffn);
+    const padding = head >> 63n === 1n ? Number((head >> 56n) & 7n) : 0;
+    const next = at + 8 + length + padding;
+    if (next > bytes.length) return;
+    const record = readRecord(bytes.subarray(at + 8, at + 8 + length));
+    if (record === undefined) return;
+    yield { record, next };
     at = next;
   }
-  return { file, last, state, end: at, crc };
 }
 
 interface LogRecord {

@@ -48,7 +48,7 @@ export async function joinDatastore(view: NodeView, context: StepContext, deps: 
     timeoutMs: queueMs,
     onProgress,
   });
-  await firstStart(view, context, { services: deps.services, members });
+  await firstStart(view, context, { services: deps.services, members, id: learner.id });
   await members.awaitCaughtUp(learner.id, { signal, timeoutMs: catchUpMs, onProgress });
   await members.promote(learner.id, { signal, onProgress });
 }

@@ -1,11 +1,12 @@
-import { readdir } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { NodeView } from "../../components/component.ts";
 import { etcd } from "../../components/etcd.ts";
+import { readMemberId } from "../../datastore/etcd-log.ts";
 import { initialCluster } from "../../datastore/etcd-members-facts.ts";
 import type { EtcdMembers } from "../../datastore/etcd-members-types.ts";
 import type { ServiceManager } from "../../host/services.ts";
-import { AppError, isMissingFile } from "../../lib/app-error.ts";
+import { AppError } from "../../lib/app-error.ts";
 import { poll } from "../../lib/wait.ts";
 import type { StepContext } from "../../operations/plan.ts";
 import { etcdView, ownPeerUrl } from "./datastore-view.ts";
@@ -13,6 +14,8 @@ import { etcdView, ownPeerUrl } from "./datastore-view.ts";
 export interface FirstStartDeps {
   readonly services: Pick<ServiceManager, "apply" | "start" | "stop" | "status" | "logs">;
   readonly members: Pick<EtcdMembers, "list">;
+  /** The ID that the cluster gave the new member. */
+  readonly id: bigint;
 }
 
 type Peers = Readonly<Record<string, string>>;
@@ -29,6 +32,8 @@ const logLines = 5;
 /**
  * A new member compares the members it is told with those that the others know, and ends when they differ. Others come and
  * go between our look and its first start, so it is told anew until it has begun its log; after that it asks nobody.
+ * It takes its ID from what another member answers. One that has just come back is still reading its own log, and may answer
+ * with a membership that was at this address before: whoever begins as that one is turned away for ever, so it begins again.
  */
 export async function firstStart(view: NodeView, context: StepContext, deps: FirstStartDeps): Promise<void> {
   const { services, members } = deps;
@@ -47,6 +52,13 @@ export async function firstStart(view: NodeView, context: StepContext, deps: Fir
     told = textOf(peers);
   }
 
+  async function beginAgain(signal: AbortSignal): Promise<void> {
+    context.progress({ done: 0, of: 1, note: "starting etcd again: it took itself for a member that was removed" });
+    await services.stop(etcd.name, signal);
+    await rm(join(dataOf(view), "member"), { recursive: true, force: true });
+    told = undefined;
+  }
+
   async function refuseToGoOn(signal: AbortSignal): Promise<void> {
     const { state, restarts = 0, reason = state } = await services.status(etcd.name, signal);
     if (state === "running" || restarts < hopelessRestarts) return;
@@ -58,7 +70,9 @@ export async function firstStart(view: NodeView, context: StepContext, deps: Fir
 
   await poll(
     async (signal) => {
-      if (told !== undefined && (await hasLog(view))) return true;
+      const begun = told === undefined ? undefined : await readMemberId(dataOf(view));
+      if (begun === deps.id) return true;
+      if (begun !== undefined) await beginAgain(signal);
       const peers = initialCluster((await members.list({ signal, settled: true, timeoutMs: listMs })).members, self);
       if (told !== textOf(peers)) await tell(peers, signal);
       else await refuseToGoOn(signal);
@@ -79,12 +93,8 @@ function textOf(peers: Peers): string {
 }
 
 /** With a log of its own it does not look at what it is told any more. */
-export async function hasLog({ paths }: NodeView): Promise<boolean> {
-  try {
-    const files = await readdir(join(paths.etcd, "data", "member", "wal"));
-    return files.some((name) => name.endsWith(".wal"));
-  } catch (error) {
-    if (isMissingFile(error)) return false;
-    throw error;
-  }
+export async function hasLog(view: NodeView): Promise<boolean> {
+  return (await readMemberId(dataOf(view))) !== undefined;
 }
+
+const dataOf = ({ paths }: NodeView): string => join(paths.etcd, "data");

@@ -47,6 +47,7 @@ function servicesFor(member: TestMember, beforeStart: (attempt: number) => Promi
   let spec: ServiceSpec | undefined;
   let starts = 0;
   let restarts = 0;
+  let stopping = false;
   const services: Pick<ServiceManager, "apply" | "start" | "stop" | "status" | "logs"> = {
     apply: async (wanted) => {
       spec = wanted;
@@ -57,17 +58,26 @@ function servicesFor(member: TestMember, beforeStart: (attempt: number) => Promi
       await beforeStart(starts);
       const peers = spec?.args["--initial-cluster"]?.split(",").map((pair) => pair.split("=")) ?? [];
       member.start(Object.fromEntries(peers) as Record<string, string>, "existing");
+      restarts = 0;
+      const attempt = starts;
       void member.ended().then(() => {
-        restarts += 10;
+        if (attempt === starts && !stopping) restarts = 10;
       });
     },
-    stop: () => member.kill(),
+    stop: async () => {
+      stopping = true;
+      await member.kill();
+      stopping = false;
+    },
     status: async (): Promise<ServiceStatus> =>
       restarts === 0 ? { state: "running" } : { state: "failed", restarts, reason: "exit code 1" },
     logs: async () => ["member count is unequal"],
   };
   return { services, starts: () => starts };
 }
+
+const addLearner = () =>
+  cluster.members.addLearner({ name: "n4", peerUrls: [node.peerUrl], fresh: true, ...cluster.call() });
 
 const context = (): StepContext => ({
   signal: AbortSignal.timeout(50_000),
@@ -84,36 +94,52 @@ describe.skipIf(etcdProgram === undefined)("the first start of a new member of e
   test("is repeated by itself when another member went while it was told of it [A2]", async () => {
     await cluster.join("n2");
     await cluster.join("n3");
-    await cluster.members.addLearner({ name: "n4", peerUrls: [node.peerUrl], fresh: true, ...cluster.call() });
+    const { id } = await addLearner();
     const { services, starts } = servicesFor(node, async (attempt) => {
       if (attempt > 1) return;
       const n3 = await cluster.member("n3");
       await n3.kill();
       await cluster.members.remove({ name: "n3" }, cluster.call());
     });
-    await firstStart(await viewOf(node), context(), { services, members: cluster.members });
+    await firstStart(await viewOf(node), context(), { services, members: cluster.members, id });
     expect(starts()).toBe(2);
     expect(notes).toContainEqual(expect.stringContaining("the cluster's members have changed"));
     const { members } = await cluster.members.list({ ...cluster.call(), settled: true });
     expect(members.map(({ name }) => name).sort()).toEqual(expect.arrayContaining(["n1", "n2"]));
-    await cluster.members.awaitCaughtUp(members.find(({ isLearner }) => isLearner)?.id ?? 0n, cluster.call());
+    await cluster.members.awaitCaughtUp(id, cluster.call());
+  });
+
+  test("is repeated by itself when it began as a member that was removed [A2]", async () => {
+    const before = await addLearner();
+    const earlier = servicesFor(node, async () => {});
+    const view = await viewOf(node);
+    await firstStart(view, context(), { services: earlier.services, members: cluster.members, id: before.id });
+    await node.kill();
+    await cluster.members.remove({ id: before.id }, cluster.call());
+    const { id } = await addLearner();
+    expect(id).not.toBe(before.id);
+    const { services, starts } = servicesFor(node, async () => {});
+    await firstStart(view, context(), { services, members: cluster.members, id });
+    expect(starts()).toBe(2);
+    expect(notes).toContainEqual(expect.stringContaining("took itself for a member that was removed"));
+    await cluster.members.awaitCaughtUp(id, cluster.call());
   });
 
   test("that can never work is given up with what etcd says", async () => {
-    await cluster.members.addLearner({ name: "n4", peerUrls: [node.peerUrl], fresh: true, ...cluster.call() });
+    const { id } = await addLearner();
     const broken = servicesFor(node, async () => {});
     const services = {
       ...broken.services,
       start: async () => {},
       status: async () => ({ state: "failed", restarts: 9 }) as const,
     };
-    const failing = firstStart(await viewOf(node), context(), { services, members: cluster.members });
+    const failing = firstStart(await viewOf(node), context(), { services, members: cluster.members, id });
     await expect(failing).rejects.toThrow("its last lines: member count is unequal");
   });
 
   test("of one whose membership was taken back says so", async () => {
     const { services, starts } = servicesFor(node, async () => {});
-    const failing = firstStart(await viewOf(node), context(), { services, members: cluster.members });
+    const failing = firstStart(await viewOf(node), context(), { services, members: cluster.members, id: 1n });
     await expect(failing).rejects.toMatchObject({
       kind: "not-found",
       remedy: "Join again: the membership was taken back.",
