@@ -4,14 +4,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { createRandom } from "./differential/program.ts";
 import { type Control, type History, record } from "./history/record.ts";
+import { repeat, repeatMs, rounds } from "./history/repeat.ts";
 import { expectSound, faultsOf } from "./history/sound.ts";
 import { type EngineOptions, freePort, type Server, startEngine, temporaryFolder } from "./support/servers.ts";
 import { mountSmallDisk } from "./support/small-disk.ts";
 import { createForgetfulDisk } from "./support/unsynced.ts";
 
-/** Faults of each kind in one history. */
-const rounds = Number(process.env.K8SD_HISTORY_ROUNDS ?? 1);
-const seed = Number(process.env.K8SD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const clients = 16;
 
 /** The load before and after each fault. */
@@ -25,6 +23,7 @@ interface Engine {
 /** A history while each round brings one fault. */
 async function underFaults(
   engine: Engine,
+  seed: number,
   padding: number,
   fault: (control: Control) => Promise<void>,
   faults = rounds,
@@ -58,68 +57,74 @@ async function crash(engine: Engine, meanwhile: () => void = () => {}): Promise<
   engine.server = await startEngine(engine.options);
 }
 
-describe("a concurrent history is linearizable and its watches are reliable", () => {
-  test("over kill -9 and restart", async () => {
-    await using folder = await temporaryFolder();
-    await using engine = await start({ dataDir: join(folder.path, "data") });
-    expectSound(seed, await underFaults(engine, 0, () => crash(engine)));
-  });
+describe("a concurrent history is linearizable and its watches are reliable", { timeout: repeatMs }, () => {
+  test("over kill -9 and restart", () =>
+    repeat(async (seed) => {
+      await using folder = await temporaryFolder();
+      await using engine = await start({ dataDir: join(folder.path, "data") });
+      expectSound(seed, await underFaults(engine, seed, 0, () => crash(engine)));
+    }));
 
-  test("over pauses, short ones and one beyond the clients' deadline", async () => {
-    await using folder = await temporaryFolder();
-    await using engine = await start({ dataDir: join(folder.path, "data") });
-    let pauseMs = 2_500;
-    const pause = async () => {
-      process.kill(engine.server.pid, "SIGSTOP");
-      await delay(pauseMs);
-      process.kill(engine.server.pid, "SIGCONT");
-      pauseMs = 300;
-    };
-    expectSound(seed, await underFaults(engine, 0, pause));
-  });
+  test("over pauses, short ones and one beyond the clients' deadline", () =>
+    repeat(async (seed) => {
+      await using folder = await temporaryFolder();
+      await using engine = await start({ dataDir: join(folder.path, "data") });
+      let pauseMs = 2_500;
+      const pause = async () => {
+        process.kill(engine.server.pid, "SIGSTOP");
+        await delay(pauseMs);
+        process.kill(engine.server.pid, "SIGCONT");
+        pauseMs = 300;
+      };
+      expectSound(seed, await underFaults(engine, seed, 0, pause));
+    }));
 
-  test("over a full disk that gets room again, and a kill while it is full", async (context) => {
-    await using folder = await temporaryFolder();
-    const dataDir = join(folder.path, "disk");
-    mkdirSync(dataDir);
-    await using disk = await mountSmallDisk(dataDir, 128 * (1 + rounds));
-    if (!disk) return context.skip("needs CAP_SYS_ADMIN to mount a small disk");
-    await using engine = await start({ dataDir: join(dataDir, "data"), within: disk.within });
-    let kill = false;
-    const full = async ({ refused }: Control) => {
-      const before = refused();
-      disk.fill();
-      await expect.poll(refused, { timeout: 20_000, message: "writes are refused" }).toBeGreaterThan(before + clients);
-      // It starts on the full disk too.
-      if (kill) await crash(engine);
-      disk.free();
-      kill = !kill;
-    };
-    // Values so large that the log soon has to grow.
-    expectSound(seed, await underFaults(engine, 24_000, full, rounds * 2));
-  });
+  test("over a full disk that gets room again, and a kill while it is full", (context) =>
+    repeat(async (seed) => {
+      await using folder = await temporaryFolder();
+      const dataDir = join(folder.path, "disk");
+      mkdirSync(dataDir);
+      await using disk = await mountSmallDisk(dataDir, 128 * (1 + rounds));
+      if (!disk) return context.skip("needs CAP_SYS_ADMIN to mount a small disk");
+      await using engine = await start({ dataDir: join(dataDir, "data"), within: disk.within });
+      let kill = false;
+      const full = async ({ refused }: Control) => {
+        const before = refused();
+        disk.fill();
+        await expect
+          .poll(refused, { timeout: 20_000, message: "writes are refused" })
+          .toBeGreaterThan(before + clients);
+        // It starts on the full disk too.
+        if (kill) await crash(engine);
+        disk.free();
+        kill = !kill;
+      };
+      // Values so large that the log soon has to grow.
+      expectSound(seed, await underFaults(engine, seed, 24_000, full, rounds * 2));
+    }));
 
-  test("over crashes that lose what no fsync covered", async (context) => {
-    await using folder = await temporaryFolder();
-    const dataDir = join(folder.path, "data");
-    const disk = createForgetfulDisk(folder.path, dataDir, false);
-    if (!disk) return context.skip("needs gcc for the layer that forgets writes");
-    await using engine = await start({ dataDir, env: disk.env });
-    const random = createRandom(seed);
-    let undurable = 0;
-    let takenBack = 0;
-    const powerOff = () =>
-      crash(engine, () => {
-        // Nothing of it, or any part: a disk writes in the order it likes.
-        const keepSome = random(2) === 0;
-        const found = disk.forget(() => keepSome && random(2) === 0);
-        undurable += found.undurable;
-        takenBack += found.takenBack;
-      });
-    // Twice as many: a crash between a write and its fsync takes luck.
-    expectSound(seed, await underFaults(engine, 500, powerOff, rounds * 2));
-    console.log(`at the crashes ${undurable} writes were not covered by an fsync, ${takenBack} of them were lost`);
-  });
+  test("over crashes that lose what no fsync covered", (context) =>
+    repeat(async (seed) => {
+      await using folder = await temporaryFolder();
+      const dataDir = join(folder.path, "data");
+      const disk = createForgetfulDisk(folder.path, dataDir, false);
+      if (!disk) return context.skip("needs gcc for the layer that forgets writes");
+      await using engine = await start({ dataDir, env: disk.env });
+      const random = createRandom(seed);
+      let undurable = 0;
+      let takenBack = 0;
+      const powerOff = () =>
+        crash(engine, () => {
+          // Nothing of it, or any part: a disk writes in the order it likes.
+          const keepSome = random(2) === 0;
+          const found = disk.forget(() => keepSome && random(2) === 0);
+          undurable += found.undurable;
+          takenBack += found.takenBack;
+        });
+      // Twice as many: a crash between a write and its fsync takes luck.
+      expectSound(seed, await underFaults(engine, seed, 500, powerOff, rounds * 2));
+      console.log(`at the crashes ${undurable} writes were not covered by an fsync, ${takenBack} of them were lost`);
+    }));
 
   test("and a disk that promises and does not keep is found out", async (context) => {
     await using folder = await temporaryFolder();
@@ -128,7 +133,7 @@ describe("a concurrent history is linearizable and its watches are reliable", ()
     if (!disk) return context.skip("needs gcc for the layer that forgets writes");
     await using engine = await start({ dataDir, env: disk.env });
     let first = true;
-    const history = await underFaults(engine, 0, async () => {
+    const history = await underFaults(engine, 1, 0, async () => {
       if (first) await crash(engine, () => void disk.forget(() => false));
       first = false;
     });

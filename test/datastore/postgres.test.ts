@@ -1,13 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openWatchLog } from "./differential/watch-log.ts";
+import { repeat, repeatMs } from "./history/repeat.ts";
 import { expectSound } from "./history/sound.ts";
 import { bytes, defaults, type EtcdCalls } from "./support/etcd-calls.ts";
 import type { openConnection } from "./support/grpc-client.ts";
 import { type Postgres, startPostgres } from "./support/postgres.ts";
 import { recordTwo, twoServers } from "./support/two-servers.ts";
 
-const seed = Number(process.env.K8SD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const everything = { ...defaults.watch, key: bytes("\0"), rangeEnd: bytes("\0"), prevKv: true };
 
 let postgres: Postgres;
@@ -104,13 +104,18 @@ describe("two servers on one database", () => {
     );
   });
 
-  test("a concurrent history over both, and kill -9 of one, is linearizable and its watches are reliable", async () => {
-    await using servers = await twoServers(postgres);
-    const crash = async () => {
-      await servers.all[0]?.kill("SIGKILL");
-      await delay(500);
-      await servers.again(0);
-    };
-    expectSound(seed, await recordTwo(servers, seed, crash));
-  });
+  test(
+    "a concurrent history over both, and kill -9 of one, is linearizable and its watches are reliable",
+    { timeout: repeatMs },
+    () =>
+      repeat(async (seed) => {
+        await using servers = await twoServers(postgres);
+        const crash = async () => {
+          await servers.all[0]?.kill("SIGKILL");
+          await delay(500);
+          await servers.again(0);
+        };
+        expectSound(seed, await recordTwo(servers, seed, crash));
+      }),
+  );
 });

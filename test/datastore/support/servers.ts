@@ -54,9 +54,13 @@ export async function startEngine(options: EngineOptions): Promise<Server> {
   return server("ours", child, endpoint, output);
 }
 
-/** A real etcd with an empty store; without fsync, because only its answers count here. */
-export async function startEtcd(program: string, dataDir: string): Promise<Server> {
-  const [client, peer] = await Promise.all([freePort(), freePort()]);
+/** A real etcd; without fsync, because only its answers count here. @param ports those it had, to start it again. */
+export async function startEtcd(
+  program: string,
+  dataDir: string,
+  ports?: { readonly client: number; readonly peer: number },
+): Promise<Server> {
+  const { client, peer } = ports ?? { client: await freePort(), peer: await freePort() };
   const clientUrl = `http://127.0.0.1:${client}`;
   const peerUrl = `http://127.0.0.1:${peer}`;
   const args = ["--data-dir", dataDir, "--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl];

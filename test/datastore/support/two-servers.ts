@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type History, record } from "../history/record.ts";
+import { rounds } from "../history/repeat.ts";
 import { type EtcdCalls, etcdCalls } from "./etcd-calls.ts";
 import { openConnection } from "./grpc-client.ts";
 import { databaseArgs, type Postgres } from "./postgres.ts";
@@ -45,7 +46,7 @@ const clients = 32;
 /** The load before and after a fault. */
 const betweenFaultsMs = 3_000;
 
-/** What the clients of both servers see while a fault comes. */
+/** What the clients of both servers see while each round brings a fault. */
 export function recordTwo(servers: Servers, seed: number, fault: () => Promise<void>): Promise<History> {
   return record({
     endpoints: servers.all.map(({ endpoint }) => endpoint) as [string, ...string[]],
@@ -53,10 +54,12 @@ export function recordTwo(servers: Servers, seed: number, fault: () => Promise<v
     seed,
     padding: 0,
     async during(control) {
-      await delay(betweenFaultsMs);
-      await fault();
-      await delay(betweenFaultsMs);
-      control.nextKeys();
+      for (let round = 0; round < rounds; round++) {
+        await delay(betweenFaultsMs);
+        await fault();
+        await delay(betweenFaultsMs);
+        control.nextKeys();
+      }
     },
   });
 }
