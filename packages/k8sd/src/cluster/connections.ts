@@ -39,7 +39,7 @@ export async function datastoreOptions(view: NodeView, peers: Peers = () => []):
 }
 
 /** By what k8sd and the datastore know each other; of an external one, what the user gave. */
-async function clientTls({ paths, datastore }: NodeView): Promise<ClientTls> {
+export async function clientTls({ paths, datastore }: Pick<NodeView, "paths" | "datastore">): Promise<ClientTls> {
   const pki = pkiFiles(paths);
   const files =
     datastore.engine === "external"

@@ -1,6 +1,5 @@
-import { readFile, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import type { Logger } from "pino";
-import { pkiFiles } from "../../components/certificates.ts";
 import type { NodeView } from "../../components/component.ts";
 import { etcd } from "../../components/etcd.ts";
 import { createEtcdClient } from "../../datastore/client.ts";
@@ -11,6 +10,7 @@ import type { ServiceManager } from "../../host/services.ts";
 import { errorText } from "../../lib/app-error.ts";
 import { poll } from "../../lib/wait.ts";
 import type { StepContext } from "../../operations/plan.ts";
+import { clientTls } from "../connections.ts";
 import { createLedger } from "../ledger.ts";
 import { type EtcdView, etcdView, ownPeerUrl } from "./datastore-view.ts";
 import { firstStart, hasLog } from "./first-start.ts";
@@ -89,15 +89,6 @@ function endpointsOf(view: NodeView, { initialCluster: { peers }, clientPort }: 
   return Object.entries(peers)
     .filter(([name]) => name !== view.name)
     .map(([, url]) => `https://${new URL(url).hostname}:${clientPort}`);
-}
-
-async function clientTls({ paths }: NodeView) {
-  const [ca, cert, key] = await Promise.all(
-    [pkiFiles(paths).etcdCa.crt, paths.datastoreClientCert, paths.datastoreClientKey].map((path) =>
-      readFile(path, "utf8"),
-    ),
-  );
-  return { ca: ca ?? "", cert: cert ?? "", key: key ?? "" };
 }
 
 async function connectMembers(view: NodeView, datastore: EtcdView): Promise<EtcdMembers> {

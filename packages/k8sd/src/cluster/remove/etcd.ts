@@ -1,6 +1,4 @@
-import { readFile } from "node:fs/promises";
 import { hostPort } from "../../components/address.ts";
-import { pkiFiles } from "../../components/certificates.ts";
 import type { NodeView } from "../../components/component.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import { createEtcdMembers } from "../../datastore/etcd-members.ts";
@@ -8,6 +6,7 @@ import { quorumWithout } from "../../datastore/etcd-members-facts.ts";
 import type { EtcdMembers, EtcdQuorum, MemberReference } from "../../datastore/etcd-members-types.ts";
 import { AppError } from "../../lib/app-error.ts";
 import type { StepContext } from "../../operations/plan.ts";
+import { clientTls } from "../connections.ts";
 import { etcdView } from "../join/datastore-view.ts";
 import { peerUrl } from "../join/prepare.ts";
 import type { MemberRecord } from "../ledger-records.ts";
@@ -93,14 +92,8 @@ function peerUrlOf({
 
 async function connectMembers({ view, others }: Pick<EtcdRemoval, "view" | "others">): Promise<EtcdMembers> {
   const { endpoints, clientPort } = etcdView(view);
-  const pki = pkiFiles(view.paths);
-  const [ca, cert, key] = await Promise.all(
-    [pki.etcdCa.crt, view.paths.datastoreClientCert, view.paths.datastoreClientKey].map((path) =>
-      readFile(path, "utf8"),
-    ),
-  );
   return createEtcdMembers({
     endpoints: [...endpoints, ...others.map((address) => `https://${hostPort(address, clientPort)}`)],
-    tls: { ca: ca ?? "", cert: cert ?? "", key: key ?? "" },
+    tls: await clientTls(view),
   });
 }
