@@ -62,7 +62,7 @@ describe("a concurrent history is linearizable and its watches are reliable", { 
     repeat(async (seed) => {
       await using folder = await temporaryFolder();
       await using engine = await start({ dataDir: join(folder.path, "data") });
-      expectSound(seed, await underFaults(engine, seed, 0, () => crash(engine)));
+      return expectSound(seed, await underFaults(engine, seed, 0, () => crash(engine)));
     }));
 
   test("over pauses, short ones and one beyond the clients' deadline", () =>
@@ -76,7 +76,7 @@ describe("a concurrent history is linearizable and its watches are reliable", { 
         process.kill(engine.server.pid, "SIGCONT");
         pauseMs = 300;
       };
-      expectSound(seed, await underFaults(engine, seed, 0, pause));
+      return expectSound(seed, await underFaults(engine, seed, 0, pause));
     }));
 
   test("over a full disk that gets room again, and a kill while it is full", (context) =>
@@ -85,7 +85,7 @@ describe("a concurrent history is linearizable and its watches are reliable", { 
       const dataDir = join(folder.path, "disk");
       mkdirSync(dataDir);
       await using disk = await mountSmallDisk(dataDir, 128 * (1 + rounds));
-      if (!disk) return context.skip("needs CAP_SYS_ADMIN to mount a small disk");
+      if (!disk) return void context.skip("needs CAP_SYS_ADMIN to mount a small disk");
       await using engine = await start({ dataDir: join(dataDir, "data"), within: disk.within });
       let kill = false;
       const full = async ({ refused }: Control) => {
@@ -100,7 +100,7 @@ describe("a concurrent history is linearizable and its watches are reliable", { 
         kill = !kill;
       };
       // Values so large that the log soon has to grow.
-      expectSound(seed, await underFaults(engine, seed, 24_000, full, rounds * 2));
+      return expectSound(seed, await underFaults(engine, seed, 24_000, full, rounds * 2));
     }));
 
   test("over crashes that lose what no fsync covered", (context) =>
@@ -122,8 +122,9 @@ describe("a concurrent history is linearizable and its watches are reliable", { 
           takenBack += found.takenBack;
         });
       // Twice as many: a crash between a write and its fsync takes luck.
-      expectSound(seed, await underFaults(engine, seed, 500, powerOff, rounds * 2));
+      const pace = expectSound(seed, await underFaults(engine, seed, 500, powerOff, rounds * 2));
       console.log(`at the crashes ${undurable} writes were not covered by an fsync, ${takenBack} of them were lost`);
+      return pace;
     }));
 
   test("and a disk that promises and does not keep is found out", async (context) => {

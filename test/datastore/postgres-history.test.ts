@@ -18,7 +18,7 @@ describe("a concurrent history over two servers is linearizable and its watches 
   test("over kill -9 of PostgreSQL and its recovery", () =>
     repeat(async (seed) => {
       await using servers = await twoServers(postgres);
-      expectSound(seed, await recordTwo(servers, seed, () => postgres.crash()));
+      return expectSound(seed, await recordTwo(servers, seed, () => postgres.crash()));
     }));
 
   test("over a pause of one in the middle of its work, longer than the others wait for it", () =>
@@ -30,6 +30,6 @@ describe("a concurrent history over two servers is linearizable and its watches 
         await delay(7_000);
         process.kill(pid, "SIGCONT");
       };
-      expectSound(seed, await recordTwo(servers, seed, pause));
+      return expectSound(seed, await recordTwo(servers, seed, pause));
     }));
 });

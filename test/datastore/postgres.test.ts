@@ -115,7 +115,7 @@ describe("two servers on one database", () => {
           await delay(500);
           await servers.again(0);
         };
-        expectSound(seed, await recordTwo(servers, seed, crash));
+        return expectSound(seed, await recordTwo(servers, seed, crash));
       }),
   );
 });

@@ -1,3 +1,5 @@
+import { expectPace, type Pace, paceText } from "./sound.ts";
+
 /** Faults of a kind in one history. */
 export const rounds = Number(process.env.K8SD_HISTORY_ROUNDS ?? 1);
 /** Histories of each kind follow one another for so long; ten minutes of each are a full run. */
@@ -7,11 +9,16 @@ const firstSeed = Number(process.env.K8SD_SEED ?? Math.floor(Math.random() * 2 *
 /** Of a test with `repeat`: the last history may begin just before the time is over. */
 export const repeatMs = (minutes + 10) * 60_000;
 
-/** Runs it with ever new seeds until the time is over, at least once. */
-export async function repeat(run: (seed: number) => Promise<void>): Promise<void> {
+/** Runs it with ever new seeds until the time is over, at least once; all together have to be fast enough to count. */
+export async function repeat(run: (seed: number) => Promise<Pace | undefined>): Promise<void> {
   const end = performance.now() + minutes * 60_000;
-  let seed = firstSeed;
+  let all: Pace = { answered: 0, seconds: 0 };
+  let histories = 0;
   do {
-    await run(seed++);
+    const pace = await run(firstSeed + histories++);
+    if (pace === undefined) return;
+    all = { answered: all.answered + pace.answered, seconds: all.seconds + pace.seconds };
   } while (performance.now() < end);
+  if (histories > 1) console.log(`${histories} histories from seed ${firstSeed} on: ${paceText(all)}`);
+  expectPace(all);
 }

@@ -16,12 +16,26 @@ export function faultsOf({ operations, watches, reference, from }: History): str
   ];
 }
 
-export function expectSound(seed: number, history: History): void {
-  const answered = history.operations.filter(({ answer }) => answer).length;
-  const rate = (answered + history.refused) / history.seconds;
-  const open = history.operations.length - answered;
-  const figures = `${answered} operations answered in ${history.seconds.toFixed(1)} s (${rate.toFixed(0)}/s), ${history.refused} refused, ${open} without an answer, ${history.reference.length} events, ${history.watches.length} watches, seed ${seed}`;
-  console.log(figures);
-  expect(rate, `too few operations to count: ${figures}`).toBeGreaterThanOrEqual(leastPerSecond);
-  expect(faultsOf(history), figures).toEqual([]);
+/** How much a history has to say. */
+export interface Pace {
+  readonly answered: number;
+  readonly seconds: number;
 }
+
+export function expectSound(seed: number, history: History): Pace {
+  const answered = history.operations.filter(({ answer }) => answer).length;
+  const open = history.operations.length - answered;
+  const pace = { answered: answered + history.refused, seconds: history.seconds };
+  const figures = `${paceText(pace)}, ${history.refused} refused, ${open} without an answer, ${history.reference.length} events, ${history.watches.length} watches, seed ${seed}`;
+  console.log(figures);
+  expect(faultsOf(history), figures).toEqual([]);
+  return pace;
+}
+
+/** Of all the histories of a run. */
+export function expectPace(pace: Pace): void {
+  expect(pace.answered / pace.seconds, `too few to count: ${paceText(pace)}`).toBeGreaterThanOrEqual(leastPerSecond);
+}
+
+export const paceText = ({ answered, seconds }: Pace): string =>
+  `${answered} operations answered in ${seconds.toFixed(1)} s (${(answered / seconds).toFixed(0)}/s)`;
