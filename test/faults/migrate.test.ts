@@ -1,12 +1,19 @@
-import { withEngine } from "@k8sd/k8sd/cluster/migrate/engines.ts";
-import { planMigrate } from "@k8sd/k8sd/cluster/migrate/plan.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
 import { bootstrap } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
 import type { Host } from "../hosts/types.ts";
 import { createNode, waitForDaemon } from "../node.ts";
-import { contentHash, type Engine, fill, isOn, migrate, migrates, other, write } from "../scenarios/migrate/engines.ts";
+import {
+  contentHash,
+  type Engine,
+  fill,
+  isOn,
+  migrate,
+  migrates,
+  migrationTo,
+  other,
+  write,
+} from "../scenarios/migrate/engines.ts";
 import { stagedForTests } from "../stage.ts";
 import { kill } from "./join-setup.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
@@ -18,12 +25,7 @@ if (reason !== undefined) console.log(`skipped: ${reason}`);
 const everything = process.env.K8SD_FAULTS !== "main";
 const around = ["finish-copy", "commit-engine"];
 
-const { steps, commit } = (() => {
-  const before = aBootstrapInput({ kubernetes: false });
-  const after = withEngine(before, "etcd");
-  const ports = { source: 0, target: 0 };
-  return planMigrate({ nodeId: "", clusterId: "", before, after, ports }, {}, "generated");
-})();
+const { steps, commit } = migrationTo("etcd");
 
 const cases = steps.flatMap(({ kind }, step) =>
   everything

@@ -17,6 +17,7 @@ export const tiers: readonly Tier[] = [
     needsHosts: true,
     main: true,
     beyond: [
+      "test/datastore/etcdctl-others.test.ts",
       "test/datastore/postgres-history.test.ts",
       "test/datastore/postgres-snapshot.test.ts",
       "test/scenarios/address/kubernetes.test.ts",
@@ -28,6 +29,7 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/migrate/join.test.ts",
       "test/scenarios/migrate/kubernetes.test.ts",
       "test/scenarios/migrate/pause.test.ts",
+      "test/scenarios/migrate/postgres.test.ts",
       "test/scenarios/postgres/kubernetes.test.ts",
       "test/scenarios/postgres/postgres.test.ts",
       "test/scenarios/recover/halves.test.ts",
@@ -44,6 +46,11 @@ export const tiers: readonly Tier[] = [
     name: "faults",
     needsHosts: true,
     main: true,
-    beyond: ["test/faults/address.test.ts", "test/faults/rebuild.test.ts", "test/faults/recover.test.ts"],
+    beyond: [
+      "test/faults/address.test.ts",
+      "test/faults/migrate-postgres.test.ts",
+      "test/faults/rebuild.test.ts",
+      "test/faults/recover.test.ts",
+    ],
   },
 ];

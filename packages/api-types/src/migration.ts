@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { nanoseconds } from "./bounds.ts";
+import { nanoseconds, textList } from "./bounds.ts";
 import { operationEvent } from "./operation.ts";
 
 /** A node that keeps the cluster's data. */
@@ -27,7 +27,9 @@ export const datastoreReport = z.object({
 export type DatastoreReport = z.infer<typeof datastoreReport>;
 
 export const migrateRequest = z.strictObject({
-  to: z.enum(["sqlite", "etcd"]),
+  to: z.enum(["sqlite", "etcd", "external"]),
+  /** As in a bootstrap configuration: of an external datastore, with the password where there is one. */
+  "datastore-servers": textList.default([]),
   timeout: nanoseconds.default(0),
 });
 export type MigrateRequest = z.infer<typeof migrateRequest>;

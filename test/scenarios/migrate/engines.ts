@@ -1,5 +1,5 @@
 import { withEngine } from "@k8sd/k8sd/cluster/migrate/engines.ts";
-import { type MigrateStep, planMigrate } from "@k8sd/k8sd/cluster/migrate/plan.ts";
+import { type MigrateStep, type MovableEngine, planMigrate } from "@k8sd/k8sd/cluster/migrate/plan.ts";
 import { expect } from "vitest";
 import { aBootstrapInput } from "../../../packages/k8sd/test/support/bootstrap-input.ts";
 import { becomesReady, k8s } from "../../expect-node.ts";
@@ -7,12 +7,16 @@ import type { Host } from "../../hosts/types.ts";
 import { callDaemon } from "../../node.ts";
 import { etcdctl } from "../recover/three.ts";
 
-export type Engine = "sqlite" | "etcd";
+export type Engine = "sqlite" | "etcd" | "external";
 
 export const other = (engine: Engine): Engine => (engine === "sqlite" ? "etcd" : "sqlite");
 
-const units: Readonly<Record<Engine, string>> = { sqlite: "k8s-k8s-datastore", etcd: "k8s-etcd" };
-const data: Readonly<Record<Engine, string>> = {
+const units: Readonly<Record<Engine, string>> = {
+  sqlite: "k8s-k8s-datastore",
+  etcd: "k8s-etcd",
+  external: "k8s-k8s-datastore",
+};
+const data = {
   sqlite: "/var/snap/k8s/common/var/lib/k8s-datastore",
   etcd: "/var/snap/k8s/common/var/lib/etcd/data",
 };
@@ -23,26 +27,33 @@ const command = [
   `--cacert ${pki}/etcd/ca.crt --cert ${pki}/apiserver-etcd-client.crt --key ${pki}/apiserver-etcd-client.key`,
 ].join(" ");
 
-/** Its place in the plan of a migration. */
-export function stepOf(kind: MigrateStep["kind"]): number {
+/** The steps of a migration of a cluster without Kubernetes. */
+export function migrationTo(engine: MovableEngine) {
   const before = aBootstrapInput({ kubernetes: false });
-  const input = {
-    nodeId: "",
-    clusterId: "",
-    before,
-    after: withEngine(before, "etcd"),
-    ports: { source: 0, target: 0 },
-  };
-  return planMigrate(input, {}, "generated").steps.findIndex((step) => step.kind === kind);
+  const ports = { source: 0, target: 0 };
+  const after = withEngine(before, engine);
+  return planMigrate({ nodeId: "", clusterId: "", before, after, ports }, {}, "generated");
 }
 
-export function migrate(host: Host, to: Engine) {
-  return k8s(host, ["datastore", "migrate", "--to", to, "--timeout", "180s"]);
+/** Its place in the plan of a migration. */
+export function stepOf(kind: MigrateStep["kind"]): number {
+  return migrationTo("etcd").steps.findIndex((step) => step.kind === kind);
+}
+
+/** @param given of an external datastore, as in a bootstrap configuration. */
+export function migrate(host: Host, to: Engine, given?: string) {
+  const file = given === undefined ? [] : ["--file", "-"];
+  const stdin = given === undefined ? {} : { stdin: given };
+  return k8s(host, ["datastore", "migrate", "--to", to, "--timeout", "180s", ...file], stdin);
 }
 
 /** Migrates, and fails the test with all that was printed when that does not work. */
-export async function migrates(host: Host, to: Engine): Promise<{ readonly pauseMs: number; readonly steps: string }> {
-  const { exitCode, stdout, stderr } = await migrate(host, to);
+export async function migrates(
+  host: Host,
+  to: Engine,
+  given?: string,
+): Promise<{ readonly pauseMs: number; readonly steps: string }> {
+  const { exitCode, stdout, stderr } = await migrate(host, to, given);
   if (exitCode !== 0) {
     const log = (await host.journal("k8sd")).split("\n").slice(-20).join("\n");
     throw new Error(`${stdout}${stderr}\n${log}`);
@@ -70,14 +81,17 @@ export async function isOn(host: Host, engine: Engine): Promise<void> {
   expect([problem, status.engine]).toEqual([undefined, engine]);
   const { metadata } = await callDaemon(host, "GET", "/1.0/k8sd/cluster/config");
   expect(metadata).toMatchObject({ datastore: { type: engine } });
-  for (const each of ["sqlite", "etcd"] as const) {
-    const { stdout } = await host.tryRun(["systemctl", "is-active", units[each]]);
-    expect([each, stdout.trim()]).toEqual([each, each === engine ? "active" : "inactive"]);
-    const there = (await host.tryRun(["test", "-e", data[each]])).exitCode === 0;
-    expect([each, there]).toEqual([each, each === engine]);
+  for (const unit of ["k8s-k8s-datastore", "k8s-k8s-datastore-new", "k8s-etcd"]) {
+    const { stdout } = await host.tryRun(["systemctl", "is-active", unit]);
+    expect([unit, stdout.trim()]).toEqual([unit, unit === units[engine] ? "active" : "inactive"]);
   }
-  const { exitCode } = await host.tryRun(["test", "-e", "/var/snap/k8s/common/var/lib/etcd/migration"]);
-  expect(exitCode).toBe(1);
+  for (const each of ["sqlite", "etcd"] as const) {
+    const { stdout } = await host.tryRun(["ls", "-A", data[each]]);
+    expect([each, stdout.trim() !== ""]).toEqual([each, each === engine]);
+  }
+  const exists = async (path: string) => (await host.tryRun(["test", "-e", path])).exitCode === 0;
+  expect(await exists("/var/snap/k8s/common/var/lib/etcd/migration")).toBe(false);
+  expect(await exists("/var/snap/k8s/common/var/lib/k8sd/state/datastore-url")).toBe(engine === "external");
 }
 
 /** Keys of a test, as many as wanted; how long a value is does not matter here. */
@@ -130,12 +144,12 @@ export async function write(host: Host): Promise<Writing> {
 }
 
 /** Nothing is lost that a client wrote meanwhile, and revisions go on rising; gives the pause of writes in milliseconds. */
-export async function migratesUnderLoad(host: Host, to: Engine): Promise<number> {
-  await isOn(host, other(to));
+export async function migratesUnderLoad(host: Host, to: Engine, from = other(to), given?: string): Promise<number> {
+  await isOn(host, from);
   const content = await contentHash(host);
   const { revision: seen = 0 } = await report(host);
   const writing = await write(host);
-  const { pauseMs, steps } = await migrates(host, to);
+  const { pauseMs, steps } = await migrates(host, to, given);
   const writes = await writing.ends();
   console.info(`to ${to}: writes paused for ${pauseMs} ms, ${writes} writes by a client\n${steps}`);
   expect(writes).toBeGreaterThan(10);

@@ -16,14 +16,18 @@ export interface PostgresNodes extends AsyncDisposable {
 }
 
 /** A PostgreSQL of somebody else, and hosts that reach it. */
-export async function createPostgresNodes(count: number, flags: readonly string[]): Promise<PostgresNodes> {
+export async function createPostgresNodes(
+  count: number,
+  flags: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<PostgresNodes> {
   await using stack = new AsyncDisposableStack();
   const staged = await stagedForTests();
   const postgres = stack.use(await startPostgres());
   const network = stack.use(await createNetwork());
   const binds = [{ from: postgres.folder, to: socket }];
   const hosts = await Promise.all(
-    Array.from({ length: count }, async () => stack.use(await createNode({ staged, network, flags, binds }))),
+    Array.from({ length: count }, async () => stack.use(await createNode({ staged, network, flags, binds, env }))),
   );
   const owned = stack.move();
   return {

@@ -33,6 +33,12 @@ export type MemberUpdate = Partial<
   Pick<StoredMember, "addresses" | "k8sdAddress" | "versions" | "publicKeyFingerprint" | "meshPeer">
 >;
 
+/** Servers are named where somebody else runs them; without what lets one in. */
+export interface EngineRecord {
+  readonly type: "sqlite" | "etcd" | "external";
+  readonly servers?: readonly string[] | undefined;
+}
+
 /** Typed records over the datastore; nobody else knows their keys. Nodes come in through `createAdmission`. */
 export interface Ledger {
   /** The first record of a cluster: all of it or nothing, and only in a datastore that holds no cluster. */
@@ -52,7 +58,7 @@ export interface Ledger {
   /** After a recovery; again, and later than another one, changes nothing. */
   beginEpoch(epoch: number, recovery: RecoveryRecord, signal: AbortSignal): Promise<ClusterRecord>;
   /** Which engine holds the data; again changes nothing. */
-  setEngine(engine: "sqlite" | "etcd", signal: AbortSignal): Promise<void>;
+  setEngine(datastore: EngineRecord, signal: AbortSignal): Promise<void>;
   /** Snapshot first (with `from` 0), then what changes, until the signal. */
   changes(options: ChangesOptions): AsyncIterable<LedgerChange>;
 }
@@ -158,12 +164,14 @@ export function createLedger(datastore: Datastore): Ledger {
         const revision = await store.swap([{ key: clusterKey, seen }], [{ key: clusterKey, value: next }], signal);
         return revision === undefined ? undefined : next;
       }),
-    setEngine: async (engine, signal) => {
+    setEngine: async ({ type, servers }, signal) => {
       await untilSwapped("record the datastore's engine", signal, async () => {
         const seen = await store.read<ClusterConfig>(configKey, signal);
         if (seen === undefined) throw new AppError("not-found", "cannot record the engine: no cluster is recorded");
-        if (seen.value.datastore.type === engine) return seen.revision;
-        const value = { ...seen.value, datastore: { ...seen.value.datastore, type: engine } };
+        if (seen.value.datastore.type === type) return seen.revision;
+        const { "external-servers": _servers, ...datastore } = seen.value.datastore;
+        const named = servers === undefined ? {} : { "external-servers": [...servers] };
+        const value = { ...seen.value, datastore: { ...datastore, type, ...named } };
         return store.swap([{ key: configKey, seen }], [{ key: configKey, value }], signal);
       });
     },

@@ -19,18 +19,43 @@ const ours = `
 export async function databaseProblems(url: string, signal: AbortSignal): Promise<readonly DatabaseProblem[]> {
   const name = withoutPassword(url);
   try {
-    const connect = await createConnect(url);
-    signal.throwIfAborted();
-    const connection = await connect();
-    try {
-      return await look(name, connection);
-    } finally {
-      await connection.end();
-    }
+    return await withConnection(url, signal, (connection) => look(name, connection));
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof AppError)) throw error;
     return [{ message: `the database ${name} does not do: ${error.message}`, remedy: error.remedy ?? "" }];
+  }
+}
+
+/** The same for data that comes from another store; it brings its revisions along, for which the schema has to be new. */
+export async function newDatabaseProblems(url: string, signal: AbortSignal): Promise<readonly DatabaseProblem[]> {
+  const problems = await databaseProblems(url, signal);
+  if (problems.length > 0 || !(await withConnection(url, signal, exists))) return problems;
+  const message = `the database ${withoutPassword(url)} has a schema k8s_datastore already, without keys of a cluster`;
+  return [{ message, remedy: "If nothing needs it: DROP SCHEMA k8s_datastore CASCADE;" }];
+}
+
+/** Takes back what a server of ours made there. */
+export async function dropDatabase(url: string, signal: AbortSignal): Promise<void> {
+  await withConnection(url, signal, (connection) => connection.rows("DROP SCHEMA IF EXISTS k8s_datastore CASCADE"));
+}
+
+async function exists(connection: Connection): Promise<boolean> {
+  return (await connection.rows("SELECT to_regnamespace('k8s_datastore') IS NOT NULL"))[0]?.[0] === true;
+}
+
+async function withConnection<T>(
+  url: string,
+  signal: AbortSignal,
+  use: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  const connect = await createConnect(url);
+  signal.throwIfAborted();
+  const connection = await connect();
+  try {
+    return await use(connection);
+  } finally {
+    await connection.end();
   }
 }
 

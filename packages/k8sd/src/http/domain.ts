@@ -114,7 +114,9 @@ export interface RecoverOrder {
 }
 
 export interface MigrateOrder {
-  readonly to: "sqlite" | "etcd";
+  readonly to: "sqlite" | "etcd" | "external";
+  /** Of an external datastore. */
+  readonly servers: readonly string[];
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }

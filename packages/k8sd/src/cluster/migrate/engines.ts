@@ -2,29 +2,38 @@ import { join } from "node:path";
 import { hostPort } from "../../components/address.ts";
 import type { ComponentSpec, DatastoreView, NodeView } from "../../components/component.ts";
 import { etcd, etcdData, secludedEtcd } from "../../components/etcd.ts";
-import { k8sDatastore } from "../../components/k8s-datastore.ts";
+import { k8sDatastore, newK8sDatastore } from "../../components/k8s-datastore.ts";
 import type { Paths } from "../../host/paths.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { peerUrl } from "../join/prepare.ts";
-import type { ManagedEngine } from "./plan.ts";
+import type { ManagedEngine, MigrateInput, MovableEngine } from "./plan.ts";
 
 const defaultPeerPort = 2380;
 
-/** The node as it is with another engine, which serves at the same address. */
-export function withEngine(before: BootstrapInput, engine: ManagedEngine): BootstrapInput {
+/**
+ * The node as it is with another engine, which serves at the same address.
+ * @param server of a database, without the password
+ */
+export function withEngine(before: BootstrapInput, engine: MovableEngine, server = ""): BootstrapInput {
   const { view, config } = before;
+  const { "external-servers": _servers, ...datastore } = config.datastore;
+  const record =
+    engine === "postgres"
+      ? { ...datastore, type: "external", "external-servers": [server] }
+      : { ...datastore, type: engine };
   return {
     ...before,
-    config: { ...config, datastore: { ...config.datastore, type: engine } },
-    view: { ...view, datastore: datastoreView(before, engine) },
+    config: { ...config, datastore: record },
+    view: { ...view, datastore: datastoreView(before, engine, server) },
   };
 }
 
-function datastoreView({ view, config }: BootstrapInput, engine: ManagedEngine): DatastoreView {
+function datastoreView({ view, config }: BootstrapInput, engine: MovableEngine, server: string): DatastoreView {
   const { datastore } = view;
   const { endpoints } = datastore;
   const clientPort = "clientPort" in datastore ? datastore.clientPort : 0;
   if (engine === "sqlite") return { engine, endpoints, clientPort };
+  if (engine === "postgres") return { engine, endpoints, clientPort, server };
   const peerPort = config.datastore["etcd-peer-port"] ?? defaultPeerPort;
   const [address = view.loopback] = view.addresses;
   // Should its data be lost, it must not found a cluster of its own.
@@ -47,8 +56,26 @@ export function secludedEngineOf(view: NodeView): ComponentSpec {
   return view.datastore.engine === "etcd" ? secludedEtcd(etcdData(view.paths)) : k8sDatastore;
 }
 
+/**
+ * The new engine while the old one works. Where one program serves both, it runs under another name beside itself.
+ * @param initialRevision of an engine that holds nothing yet
+ */
+export function targetOf({ before, after }: MigrateInput, initialRevision?: number): ComponentSpec {
+  if (after.view.datastore.engine === "etcd") return secludedEngineOf(after.view);
+  const component = initialRevision === undefined ? k8sDatastore : newK8sDatastore(initialRevision);
+  return engineOf(before.view).name === component.name ? named(component, `${component.name}-new`) : component;
+}
+
+function named(component: ComponentSpec, name: string): ComponentSpec {
+  const render: ComponentSpec["render"] = (node) => {
+    const rendered = component.render(node);
+    return { ...rendered, service: { ...rendered.service, name } };
+  };
+  return { ...component, name, render };
+}
+
 /** What an engine keeps; backups that lie beside it stay. */
-export function dataOf(paths: Paths, engine: ManagedEngine): string {
+export function dataOf(paths: Pick<Paths, "etcd" | "datastore">, engine: ManagedEngine): string {
   return engine === "etcd" ? etcdData(paths) : paths.datastore;
 }
 

@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import type { Logger } from "pino";
 import { kubeApiserver } from "../../components/kube-apiserver.ts";
 import { portNeeds } from "../../components/ports.ts";
+import { dropDatabase } from "../../datastore/check-postgres.ts";
 import { type Copy, startCopy } from "../../datastore/migrate/copy.ts";
 import { openStore, type StoreAccess } from "../../datastore/migrate/store-access.ts";
 import type { Host } from "../../host/host.ts";
@@ -12,10 +13,12 @@ import type { Executors, StepContext } from "../../operations/plan.ts";
 import { awaitService } from "../bootstrap/await-service.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { datastoreOptions } from "../connections.ts";
-import { createLedger } from "../ledger.ts";
-import { dataOf, engineOf, onPort, secludedEngineOf } from "./engines.ts";
-import type { ManagedEngine, MigrateInput, MigrateStep } from "./plan.ts";
-import { otherControlPlanes } from "./preconditions.ts";
+import { createLedger, type EngineRecord } from "../ledger.ts";
+import type { Seal } from "../seal.ts";
+import { sealDatabaseUrl } from "./access.ts";
+import { dataOf, engineOf, onPort, secludedEngineOf, targetOf } from "./engines.ts";
+import type { MigrateInput, MigrateStep } from "./plan.ts";
+import { loneProblems } from "./preconditions.ts";
 import { refuseData, removeData, removeTarget, startTarget } from "./target.ts";
 
 export interface MigrateDeps {
@@ -27,6 +30,7 @@ export interface MigrateDeps {
     /** Ends what works with the datastore on this node; its listener stays. */
     rest(): Promise<void>;
   };
+  readonly seal: () => Promise<Seal>;
   /** What runs on members starts. */
   readonly joined: () => void;
 }
@@ -53,6 +57,13 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
     await ended?.[Symbol.asyncDispose]();
   }
 
+  /** A database that is away cannot hold up the cluster; the next migration to it says what is there. */
+  async function forget(url: string, signal: AbortSignal): Promise<void> {
+    await dropDatabase(url, signal).catch((error: unknown) => {
+      log.warn({ err: error }, "Could not take back the schema k8s_datastore in the database");
+    });
+  }
+
   function current(): UnderWay {
     if (underWay !== undefined) return underWay;
     throw new Error("the copy of the datastore is not under way");
@@ -62,15 +73,18 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
     "set-up-target": {
       run: async (_step, context) => {
         const input = inputOf(context);
-        await refuseData(input.after.view, host);
+        const url = context.secret;
+        await refuseData(input.after.view, url, host, context.signal);
         context.remember({ own: true });
         await using source = await sourceOf(input);
         const { revision } = await source.data.status({ signal: context.signal });
-        await startTarget(input, revision, host, context.signal);
+        await startTarget(input, { sourceRevision: revision, url }, host, context.signal);
       },
       undo: async (_step, context) => {
         // Without a note nothing was begun: what lies there is somebody else's.
-        if (context.note !== undefined) await removeTarget(inputOf(context), host, context.signal);
+        if (context.note === undefined) return;
+        await removeTarget(inputOf(context), host, context.signal);
+        if (context.secret !== undefined) await forget(context.secret, context.signal);
       },
     },
 
@@ -124,12 +138,10 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
         const { copy, target } = current();
         await using source = openStore(await datastoreOptions(onPort(before.view, ports.source)));
         const report = await copy.finish(source);
-        const engine = after.view.datastore.engine as ManagedEngine;
-        if (engine === "sqlite") {
-          const conflicts = await otherControlPlanes({ nodeId, datastore: async () => target.data }, signal);
-          if (conflicts.length > 0) throw conflictsError("migrate the datastore", conflicts);
-        }
-        await createLedger(target.data).setEngine(engine, signal);
+        const conflicts = await loneProblems({ before, after }, { nodeId, datastore: async () => target.data }, signal);
+        if (conflicts.length > 0) throw conflictsError("migrate the datastore", conflicts);
+        const { type, "external-servers": servers } = after.config.datastore;
+        await createLedger(target.data).setEngine({ type: type as EngineRecord["type"], servers }, signal);
         const { keys, leases, hash, sourceRevision, targetRevision } = report;
         log.info({ keys, leases, hash, sourceRevision, targetRevision }, "The copy is complete and equal");
         context.conclude(`${keys} keys are equal`);
@@ -140,10 +152,15 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
       run: async (_step, context) => {
         const { before, after } = inputOf(context);
         await endCopy();
-        await Promise.all([before, after].map(({ view }) => services.stop(engineOf(view).name, context.signal)));
-        const data = dataOf(paths, after.view.datastore.engine as ManagedEngine);
-        await syncDirectory(data);
-        await syncDirectory(dirname(data));
+        const target = targetOf(inputOf(context)).name;
+        const names = [engineOf(before.view).name, engineOf(after.view).name, target];
+        await Promise.all([...new Set(names)].map((name) => services.stop(name, context.signal)));
+        const { engine } = after.view.datastore;
+        if (engine === "sqlite" || engine === "etcd") {
+          const data = dataOf(paths, engine);
+          await syncDirectory(data);
+          await syncDirectory(dirname(data));
+        }
         // From the next step on there is no way back to an engine that could listen there.
         const conflicts = await host.preflight.ports(
           portNeeds(after.view, [engineOf(after.view).name]),
@@ -158,6 +175,10 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
         const { nodeId, clusterId, after } = inputOf(context);
         context.commit(() => deps.identity.commit({ id: nodeId, clusterId, view: after }, deps.now()));
       },
+    },
+
+    "keep-access": {
+      run: async (_step, { secret }) => sealDatabaseUrl(paths, secret, await deps.seal()),
     },
 
     "start-engine": {
@@ -183,8 +204,11 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
 
     "remove-source": {
       run: async (_step, context) => {
-        const { view } = inputOf(context).before;
-        await services.remove(engineOf(view).name, context.signal);
+        const input = inputOf(context);
+        const { view } = input.before;
+        const leftover = [engineOf(view).name, targetOf(input).name];
+        const serving = engineOf(input.after.view).name;
+        for (const name of leftover) if (name !== serving) await services.remove(name, context.signal);
         await removeData(view, host);
       },
     },

@@ -11,8 +11,9 @@ import type { Journal } from "../../node-db/journal.ts";
 import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
 import type { Self } from "../recover/copies.ts";
+import { type Destination, destinationOf, type Wish } from "./destination.ts";
 import { withEngine } from "./engines.ts";
-import { type ManagedEngine, planMigrate } from "./plan.ts";
+import { planMigrate } from "./plan.ts";
 import { problemsOf } from "./preconditions.ts";
 import { brief, datastoreReport, migrationUnderWay } from "./report.ts";
 
@@ -25,8 +26,7 @@ export interface MigrationDeps {
   readonly journal: Pick<Journal, "unfinished">;
 }
 
-export interface MigrateOrder {
-  readonly to: ManagedEngine;
+export interface MigrateOrder extends Wish {
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }
@@ -47,18 +47,22 @@ export type Migration = ReturnType<typeof createMigration>;
 
 /** Moves the data of the cluster from one engine to another. */
 export function createMigration(deps: MigrationDeps) {
-  async function begin({ to, timeoutMs }: MigrateOrder, requestId: string): Promise<OperationRun> {
+  async function begin({ timeoutMs, ...wish }: MigrateOrder, requestId: string): Promise<OperationRun> {
+    const { to } = wish;
+    const destination = destinationOf(wish);
     const limit = Math.min(timeoutMs === 0 ? ceilingMs : timeoutMs, ceilingMs);
     const { id: nodeId, clusterId, view: before } = deps.member();
     const from = datastoreKind(before.view.datastore);
-    refuseEngine(from, to);
-    const after = withEngine(before, to);
-    const problems = await problemsOf(before, after, { ...deps, nodeId }, AbortSignal.timeout(limit));
+    refuseMove(before.view.datastore.engine, destination);
+    const after = withEngine(before, destination.engine, destination.server);
+    const { url } = destination;
+    const problems = await problemsOf({ before, after, url }, { ...deps, nodeId }, AbortSignal.timeout(limit));
     if (problems.length > 0) throw conflictsError(`migrate the datastore to ${to}`, problems);
     const [source, target] = await freePorts(before.view.loopback);
     const input = { nodeId, clusterId, before, after, ports: { source, target } };
     const result: MigrateResponse = { from, to };
-    return deps.runner.start(planMigrate(input, { ...result }, requestId), { timeoutMs: limit });
+    const options = { timeoutMs: limit, ...(url === undefined ? {} : { secret: url }) };
+    return deps.runner.start(planMigrate(input, { ...result }, requestId), options);
   }
 
   /** For whoever shall join as a control plane; again under the same attempt, until it is ready. */
@@ -77,7 +81,7 @@ export function createMigration(deps: MigrationDeps) {
     }
     if (!needed || requestId === undefined) return { ready: true, events: [] };
     try {
-      const run = await begin({ to: "etcd", timeoutMs: 0 }, requestId);
+      const run = await begin({ to: "etcd", servers: [], timeoutMs: 0 }, requestId);
       return { ready: false, events: [...brief(deps.runner.events(run.id))] };
     } catch (error) {
       // Another node that joins was a moment earlier: both wait for the same.
@@ -103,7 +107,7 @@ export function createMigration(deps: MigrationDeps) {
 
 const isInterrupted = (error: unknown): boolean => error instanceof AppError && error.kind === "cancelled";
 
-function refuseEngine(from: string, to: ManagedEngine): void {
+function refuseMove(from: string, { engine: to }: Destination): void {
   if (from === "external") {
     throw new AppError("conflict", "cannot migrate the datastore: it is not managed by this cluster", {
       remedy: "Bootstrap a new cluster on the engine that it shall have.",

@@ -1,7 +1,10 @@
 import type { Json, Plan } from "../../operations/plan.ts";
 import { type BootstrapInput, datastoreService } from "../bootstrap/plan.ts";
 
+/** Its data lies on the nodes of the cluster. */
 export type ManagedEngine = "sqlite" | "etcd";
+/** Programs of the nodes serve it, at one address. */
+export type MovableEngine = ManagedEngine | "postgres";
 
 export interface MigrateInput {
   readonly nodeId: string;
@@ -26,6 +29,7 @@ export type MigrateStep =
   | Bare<"finish-copy">
   | Bare<"stop-engines">
   | Bare<"commit-engine">
+  | Bare<"keep-access">
   | Bare<"start-engine">
   | Bare<"resume-member">
   | Bare<"await-api-server">
@@ -40,20 +44,29 @@ export type MigrateStep =
  * start goes on. So there is no moment at which two engines take writes, and none at which a write is lost.
  */
 export function planMigrate(input: MigrateInput, result: Json, requestId: string): Plan<MigrateStep> {
-  const [from, to] = [input.before, input.after].map(({ view }) => datastoreService(view) ?? "");
+  const { before, after } = input;
+  const [from, to] = [before, after].map(({ view }) =>
+    view.datastore.engine === "postgres" ? "PostgreSQL" : (datastoreService(view) ?? ""),
+  );
+  const inDatabase = [before, after].map(({ view }) => view.datastore.engine === "postgres");
   const steps: MigrateStep[] = [
     { kind: "set-up-target", title: `Start an empty ${to} beside ${from}`, args: null },
     { kind: "copy-data", title: "Copy the data while the cluster works", args: null },
     { kind: "pause-writes", title: "Pause writes", args: null },
     { kind: "finish-copy", title: "Copy the last changes and compare everything", args: null },
-    { kind: "stop-engines", title: `Stop ${from}`, args: null },
+    { kind: "stop-engines", title: `Stop ${datastoreService(before.view)}`, args: null },
     { kind: "commit-engine", title: `Keep the data in ${to} from now on`, args: null },
-    { kind: "start-engine", title: `Start ${to} in its place`, args: null },
-    { kind: "resume-member", title: "Take up work again", args: null },
-    ...(input.before.kubernetes
-      ? [{ kind: "await-api-server", title: "Wait for kube-apiserver", args: null } as const]
+    ...(inDatabase.includes(true)
+      ? [{ kind: "keep-access", title: "Seal what opens the datastore", args: null } as const]
       : []),
-    { kind: "remove-source", title: `Remove ${from} and its data`, args: null },
+    { kind: "start-engine", title: `Start ${datastoreService(after.view)} in its place`, args: null },
+    { kind: "resume-member", title: "Take up work again", args: null },
+    ...(before.kubernetes ? [{ kind: "await-api-server", title: "Wait for kube-apiserver", args: null } as const] : []),
+    {
+      kind: "remove-source",
+      title: inDatabase[0] ? "Leave the database to its owner" : `Remove ${from} and its data`,
+      args: null,
+    },
   ];
   return {
     operation: "migrate",

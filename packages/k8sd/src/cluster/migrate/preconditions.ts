@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import { isLoopback } from "../../components/address.ts";
 import { portNeeds } from "../../components/ports.ts";
+import { newDatabaseProblems } from "../../datastore/check-postgres.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import type { Conflict, Host, PortNeed } from "../../host/host.ts";
 import { errorText } from "../../lib/app-error.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { createLedger } from "../ledger.ts";
 import { dataOf, engineOf, scratchOf } from "./engines.ts";
-import type { ManagedEngine } from "./plan.ts";
 
 export interface PreconditionDeps {
   readonly host: Host;
@@ -21,20 +21,27 @@ const spareBytes = 256 * 1024 * 1024;
 const growth = 3;
 const answerMs = 5_000;
 
+export interface Move {
+  readonly before: BootstrapInput;
+  readonly after: BootstrapInput;
+  /** Of the database that gets the data, with its password. */
+  readonly url: string | undefined;
+}
+
 /** All that speaks against a move of the data, not only the first. */
 export async function problemsOf(
-  before: BootstrapInput,
-  after: BootstrapInput,
+  { before, after, url }: Move,
   deps: PreconditionDeps,
   signal: AbortSignal,
 ): Promise<readonly Conflict[]> {
   const { host } = deps;
-  const { view } = after;
-  const engine = view.datastore.engine as ManagedEngine;
+  const { engine } = after.view.datastore;
+  const managed = engine === "sqlite" || engine === "etcd";
   const found = await Promise.all([
-    sourceProblems(before, deps, signal),
-    engine === "sqlite" ? otherControlPlanes(deps, signal) : [],
-    host.preflight.emptyDirectories([dataOf(host.paths, engine), scratchOf(host.paths)], signal),
+    sourceProblems(before, managed, deps, signal),
+    loneProblems({ before, after }, deps, signal),
+    managed ? host.preflight.emptyDirectories([dataOf(host.paths, engine), scratchOf(host.paths)], signal) : [],
+    url === undefined ? [] : newDatabaseProblems(url, signal),
     host.preflight.programs(programsOf(after, host), signal),
     host.preflight.ports(newPorts(after), signal),
   ]);
@@ -57,9 +64,13 @@ function programsOf({ view }: BootstrapInput, { paths }: Host): readonly string[
   ];
 }
 
-/** The engine works, and there is room for its data a second time. */
+/**
+ * The engine works, and there is room for its data a second time.
+ * @param local the copy lies on this machine
+ */
 async function sourceProblems(
   { view }: BootstrapInput,
+  local: boolean,
   { host, datastore }: PreconditionDeps,
   signal: AbortSignal,
 ): Promise<readonly Conflict[]> {
@@ -78,7 +89,8 @@ async function sourceProblems(
         ? []
         : [{ message: `etcd has ${others} other members`, remedy: "Remove the other control planes first." }];
     const bytes = status.dbSize * growth + spareBytes;
-    const room = await host.preflight.system({ freeDisk: [{ path: host.paths.snapCommon, bytes }] }, signal);
+    const freeDisk = local ? [{ path: host.paths.snapCommon, bytes }] : [];
+    const room = await host.preflight.system({ freeDisk }, signal);
     return [...alarms, ...voters, ...room];
   } catch (error) {
     signal.throwIfAborted();
@@ -86,16 +98,22 @@ async function sourceProblems(
   }
 }
 
-/** sqlite is a file of one node. Who is on the way in counts. */
-export async function otherControlPlanes(
+/** sqlite is a file of one node, and servers over a database cannot be stopped from here. Who is on the way in counts. */
+export async function loneProblems(
+  { before, after }: Pick<Move, "before" | "after">,
   { nodeId, datastore }: Pick<PreconditionDeps, "nodeId" | "datastore">,
   signal: AbortSignal,
 ): Promise<readonly Conflict[]> {
+  const engines = [before, after].map(({ view }) => view.datastore.engine);
+  const why =
+    after.view.datastore.engine === "sqlite" ? "sqlite is for one" : "data moves to or from a database with one";
+  // On the way from sqlite to etcd nobody else can be there who matters: all of them are moved for.
+  if (!engines.includes("postgres") && after.view.datastore.engine !== "sqlite") return [];
   const members = await createLedger(await datastore()).members(signal);
   return members
     .filter(({ id, role, state }) => id !== nodeId && role === "control-plane" && state !== "removed")
     .map(({ name }) => ({
-      message: `${name} is a control plane too, and sqlite is for one`,
-      remedy: "Remove the other control planes with 'k8s remove-node'.",
+      message: `${name} is a control plane too, and ${why}`,
+      remedy: "Remove the other control planes with 'k8s remove-node', and join them again afterwards.",
     }));
 }

@@ -1,9 +1,9 @@
 import type { DatastoreReport, OperationEvent } from "@k8sd/api-types";
-import { datastoreKind } from "../../components/datastore-kind.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import { errorText } from "../../lib/app-error.ts";
 import type { Journal } from "../../node-db/journal.ts";
 import type { Runner } from "../../operations/runner.ts";
+import { engineName } from "../engine-name.ts";
 import type { Self } from "../recover/copies.ts";
 
 export interface ReportDeps {
@@ -18,9 +18,9 @@ const answerMs = 3_000;
 
 /** What holds the cluster's data, and how it is. */
 export async function datastoreReport(deps: ReportDeps, signal: AbortSignal): Promise<DatastoreReport> {
-  const { view } = deps.member().view;
+  const { view, config } = deps.member().view;
   const { datastore } = view;
-  const engine = datastoreKind(datastore);
+  const engine = engineName({ view, config });
   const endpoints = datastore.engine === "postgres" ? [datastore.server] : datastore.endpoints;
   const migration = migrationUnderWay(deps)?.at(-1);
   const known = { engine, endpoints: [...endpoints], ...(migration === undefined ? {} : { migration }) };

@@ -1,21 +1,26 @@
-import { access, mkdir, rm, rmdir } from "node:fs/promises";
+import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { NodeView } from "../../components/component.ts";
 import { etcdData, secludedEtcd } from "../../components/etcd.ts";
-import { newK8sDatastore } from "../../components/k8s-datastore.ts";
+import { newDatabaseProblems } from "../../datastore/check-postgres.ts";
 import { restoreEtcd, revisionLeap } from "../../datastore/etcd-restore.ts";
 import type { Host } from "../../host/host.ts";
-import { AppError } from "../../lib/app-error.ts";
+import { conflictsError } from "../../host/preflight.ts";
+import { AppError, isMissingFile } from "../../lib/app-error.ts";
 import { ensureDirectory } from "../../lib/write-file.ts";
 import { awaitService } from "../bootstrap/await-service.ts";
 import { etcdView, ownPeerUrl } from "../join/datastore-view.ts";
-import { dataOf, engineOf, onPort, scratchOf, secludedEngineOf } from "./engines.ts";
+import { removeDatabaseUrl, writeDatabaseUrl } from "./access.ts";
+import { dataOf, engineOf, onPort, scratchOf, targetOf } from "./engines.ts";
 import type { MigrateInput } from "./plan.ts";
 
-/** Starts the empty engine on its own port. Its revision lies far above the source's, and all below counts as compacted. */
+/**
+ * Starts the empty engine on its own port. Its revision lies far above the source's, and all below counts as compacted.
+ * @param url of the database that gets the data
+ */
 export async function startTarget(
   input: MigrateInput,
-  sourceRevision: number,
+  { sourceRevision, url }: { readonly sourceRevision: number; readonly url: string | undefined },
   host: Host,
   signal: AbortSignal,
 ): Promise<void> {
@@ -23,11 +28,12 @@ export async function startTarget(
   const view = onPort(input.after.view, input.ports.target);
   const revision = sourceRevision + revisionLeap;
   for (const { path, mode } of engineOf(view).render(view).directories) await ensureDirectory(path, mode);
+  if (url !== undefined) await writeDatabaseUrl(host.paths, url);
   if (view.datastore.engine === "etcd") {
     const token = `${input.clusterId}-${revision}-${input.ports.target}`;
     await makeEtcdData(view, { revision, token }, host, signal);
   }
-  const component = view.datastore.engine === "etcd" ? secludedEngineOf(view) : newK8sDatastore(revision);
+  const component = targetOf(input, revision);
   await services.apply(component.render(view).service, signal);
   await services.start(component.name, signal);
   await awaitService(component, view, services, signal);
@@ -68,16 +74,17 @@ export async function makeEtcdData(
   await rm(scratch, { recursive: true, force: true });
 }
 
-/** The engine that was set up, and all that it wrote. */
+/** The engine that was set up, and all that it wrote on this node. */
 export async function removeTarget(input: MigrateInput, host: Host, signal: AbortSignal): Promise<void> {
-  const { view } = input.after;
-  await host.services.remove(engineOf(view).name, signal);
-  await removeData(view, host);
+  await host.services.remove(targetOf(input).name, signal);
+  await removeData(input.after.view, host);
 }
 
+/** What lies on this node. What a database holds is its owner's. */
 export async function removeData({ datastore }: NodeView, { paths }: Pick<Host, "paths">): Promise<void> {
   const { engine } = datastore;
-  if (engine === "external" || engine === "postgres") return;
+  if (engine === "external") return;
+  if (engine === "postgres") return removeDatabaseUrl(paths);
   await rm(dataOf(paths, engine), { recursive: true, force: true });
   if (engine !== "etcd") return;
   await rm(scratchOf(paths), { recursive: true, force: true });
@@ -87,14 +94,25 @@ export async function removeData({ datastore }: NodeView, { paths }: Pick<Host, 
 }
 
 /** What lies there is somebody's data. */
-export async function refuseData({ datastore }: NodeView, { paths }: Pick<Host, "paths">): Promise<void> {
+export async function refuseData(
+  { datastore }: NodeView,
+  url: string | undefined,
+  { paths }: Pick<Host, "paths">,
+  signal: AbortSignal,
+): Promise<void> {
   const { engine } = datastore;
-  const path = engine === "external" || engine === "postgres" ? "" : dataOf(paths, engine);
-  const there = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (there) {
+  if (url !== undefined) {
+    const problems = await newDatabaseProblems(url, signal);
+    if (problems.length > 0) throw conflictsError("migrate the datastore", problems);
+  }
+  if (engine !== "sqlite" && engine !== "etcd") return;
+  const path = dataOf(paths, engine);
+  // A server over a database has an empty folder there.
+  const held = await readdir(path).catch((error: unknown) => {
+    if (isMissingFile(error)) return [];
+    throw error;
+  });
+  if (held.length > 0) {
     throw new AppError("conflict", `cannot migrate the datastore: ${path} is there already`, {
       remedy: `Move ${path} away or delete it if nothing needs it.`,
     });

@@ -2,7 +2,7 @@ import { answers, starts } from "../endpoint.ts";
 
 export const datastore = [
   answers("datastoreStatus", ({ domain, signal }) => domain.migration.report(signal)),
-  starts("migrateDatastore", ({ domain, requestId }, { to, timeout }) =>
-    domain.migration.migrate({ to, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+  starts("migrateDatastore", ({ domain, requestId }, { to, "datastore-servers": servers, timeout }) =>
+    domain.migration.migrate({ to, servers, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
   ),
 ];

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { engineOf, onPort, secludedEngineOf, withEngine } from "../../../src/cluster/migrate/engines.ts";
+import { destinationOf } from "../../../src/cluster/migrate/destination.ts";
+import { engineOf, onPort, secludedEngineOf, targetOf, withEngine } from "../../../src/cluster/migrate/engines.ts";
 import { planMigrate } from "../../../src/cluster/migrate/plan.ts";
 import { aBootstrapInput } from "../../support/bootstrap-input.ts";
 
@@ -49,5 +50,58 @@ describe("a migration", () => {
     const { view } = withEngine(before, "etcd");
     const { args } = engineOf(view).render(view).service;
     expect(args["--listen-client-urls"]?.split(",")).toContain(before.view.datastore.endpoints[0]);
+  });
+});
+
+describe("a migration to a database", () => {
+  const url = "postgres://k8s:hidden-word@db.example/cluster?sslmode=verify-full";
+  const server = "postgres://k8s@db.example/cluster?sslmode=verify-full";
+  const before = aBootstrapInput({ kubernetes: true });
+  const after = withEngine(before, "postgres", server);
+  const input = { nodeId: "", clusterId: "", before, after, ports };
+
+  test("there and back gives the same node, and the record names the database meanwhile", () => {
+    expect(after.view.datastore).toMatchObject({ engine: "postgres", server });
+    expect(after.config.datastore).toMatchObject({ type: "external", "external-servers": [server] });
+    expect(withEngine(after, "sqlite")).toEqual(before);
+  });
+
+  test("runs the same program twice, under two names and at two addresses", () => {
+    const names = [engineOf(before.view).name, targetOf(input).name];
+    expect(names).toEqual(["k8s-datastore", "k8s-datastore-new"]);
+    const { args } = targetOf(input, 7).render(onPort(after.view, ports.target)).service;
+    expect(args).toMatchObject({ "--listen-client-urls": "https://127.0.0.1:40002", "--initial-revision": "7" });
+    expect(targetOf({ ...input, before: withEngine(before, "etcd") }).name).toBe("k8s-datastore");
+    expect(targetOf({ ...input, after: withEngine(before, "etcd") }).name).toBe("etcd");
+  });
+
+  test.each([
+    [before, after],
+    [after, before],
+  ])("seals what opens the database before the engine serves", (from, to) => {
+    const { steps, commit } = planMigrate({ ...input, before: from, after: to }, {}, "r1");
+    const kinds = steps.map(({ kind }) => kind);
+    expect(kinds.slice(commit, commit + 3)).toEqual(["commit-engine", "keep-access", "start-engine"]);
+  });
+
+  test("the password is in no plan", () => {
+    expect(destinationOf({ to: "external", servers: [url] })).toEqual({ engine: "postgres", server, url });
+    expect(JSON.stringify(planMigrate(input, {}, "r1"))).not.toContain("hidden-word");
+  });
+
+  test.each([
+    ["none", []],
+    ["two", [url, url]],
+    ["an etcd", ["https://192.0.2.1:2379"]],
+    ["one over a network without a word about TLS", [url.replace(/\?.*/, "")]],
+  ])("%s is refused", (_what, servers) => {
+    expect(() => destinationOf({ to: "external", servers })).toThrow(/datastore/);
+    expect(() => destinationOf({ to: "external", servers })).not.toThrow("hidden-word");
+  });
+
+  test("servers are for an external datastore alone", () => {
+    expect(() => destinationOf({ to: "etcd", servers: [url] })).toThrow(
+      "datastore-servers is for a datastore of somebody",
+    );
   });
 });
