@@ -26,6 +26,8 @@ export const listMembersResponse = z.object({
   members: z.array(member),
   /** Where the API servers of the cluster listen. */
   "api-servers": z.array(z.string()),
+  /** What holds the cluster's data. */
+  "datastore-type": z.string().optional(),
 });
 export type ListMembersResponse = z.infer<typeof listMembersResponse>;
 

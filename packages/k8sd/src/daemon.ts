@@ -14,6 +14,7 @@ import { createDeadWatch } from "./cluster/long-dead/dead-watch.ts";
 import { createRemoveLongDead } from "./cluster/long-dead/remove-long-dead.ts";
 import { meshStatus } from "./cluster/mesh/status.ts";
 import { createMigrateExecutors } from "./cluster/migrate/executors.ts";
+import { createFollowEngine } from "./cluster/migrate/follow-engine.ts";
 import type { MigrateStep } from "./cluster/migrate/plan.ts";
 import { loadNodeKey } from "./cluster/node-key.ts";
 import { createNotices } from "./cluster/notices.ts";
@@ -189,6 +190,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
         nodeKey,
         roster,
         mesh,
+        engine: createFollowEngine({ identity, now }),
         peers: copies.peers,
         versions,
         removal,

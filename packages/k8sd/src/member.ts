@@ -44,6 +44,8 @@ export interface MemberDeps {
   readonly nodeKey: NodeKey;
   readonly roster: Roster;
   readonly mesh: MemberMesh;
+  /** A worker heard what holds the cluster's data now. */
+  readonly engine: (type: string) => void;
   /** Addresses of other control planes whose etcd holds the same data. */
   readonly peers: () => readonly string[];
   /** Of what runs on this node. */
@@ -168,7 +170,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
   ];
 
   const workerReconcilers = (input: BootstrapInput): readonly Reconciler[] => [
-    createMembersPoll(input, { roster, mesh, nodeKey: deps.nodeKey, now: deps.now }),
+    createMembersPoll(input, { roster, mesh, nodeKey: deps.nodeKey, engine: deps.engine, now: deps.now }),
     ...(input.kubernetes ? [createApiServers(input, { roster, mesh })] : []),
   ];
 

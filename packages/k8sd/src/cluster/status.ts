@@ -1,6 +1,5 @@
 import type { ClusterStatus, LocalNodeStatus, NodeStatus } from "@k8sd/api-types";
 import type { DatastoreView } from "../components/component.ts";
-import { datastoreKind } from "../components/datastore-kind.ts";
 import type { ServiceManager } from "../host/services.ts";
 import type { Liveness } from "../mesh/member-table.ts";
 import type { NodeIdentity } from "../node-db/identity.ts";
@@ -8,6 +7,7 @@ import type { BootstrapInput } from "./bootstrap/plan.ts";
 import { observeConditions } from "./conditions.ts";
 import { toUserFacing } from "./config/user-facing.ts";
 import type { Connections } from "./connections.ts";
+import { engineName } from "./engine-name.ts";
 import { featureStatuses } from "./features.ts";
 import type { Notices } from "./notices.ts";
 import type { Roster } from "./roster.ts";
@@ -39,7 +39,7 @@ export function createStatus({ host, member, connections, roster, liveness, noti
           name,
           address: k8sdAddress,
           "cluster-role": "control-plane",
-          ...voter(engineOf(self)),
+          ...voter(engineName(self.view)),
         }),
       );
     const all = own["cluster-role"] === "worker" ? others : [own, ...others];
@@ -81,7 +81,7 @@ export function createStatus({ host, member, connections, roster, liveness, noti
         members: memberStatuses(self),
         config: toUserFacing(input.config),
         datastore: {
-          type: engineOf(self),
+          type: engineName(self.view),
           ...(isWorker ? {} : externalServers(datastore)),
         },
         ...featureStatuses(input.config, new Date(now()).toISOString()),
@@ -106,7 +106,7 @@ function memberStatus(self: Member): NodeStatus {
     name: view.name,
     address: view.role === "worker" ? (view.addresses[0] ?? "") : view.k8sdAddress,
     "cluster-role": view.role,
-    ...(view.role === "worker" ? {} : voter(engineOf(self))),
+    ...(view.role === "worker" ? {} : voter(engineName(self.view))),
   };
 }
 
@@ -115,11 +115,6 @@ function lifeOf(seen: Liveness | undefined): Pick<NodeOfCluster, "liveness" | "l
   const { state, lastContact } = seen;
   const at = lastContact === undefined ? {} : { "last-contact": new Date(lastContact).toISOString() };
   return { liveness: state, ...at };
-}
-
-/** A worker has no part in the datastore; which one it is the cluster's configuration says. */
-function engineOf({ view: { view, config } }: Member): string {
-  return view.role === "worker" ? (config.datastore.type ?? "sqlite") : datastoreKind(view.datastore);
 }
 
 function externalServers(datastore: DatastoreView): { readonly servers?: string[] } {

@@ -47,6 +47,8 @@ export function createMembersPoll(
     readonly mesh: Pick<MemberMesh, "isCurrent">;
     readonly nodeKey: NodeKey;
     readonly now: () => number;
+    /** What holds the cluster's data now. */
+    readonly engine: (type: string) => void;
   },
 ): Reconciler {
   let known: readonly string[] = input.via?.addresses ?? [];
@@ -62,6 +64,8 @@ export function createMembersPoll(
       const addresses = [...new Set([...told, ...known])];
       const link = linkOf(input, deps, { addresses, patienceMs: 0 });
       const answer = await link.members(signal);
+      const { "datastore-type": type } = answer;
+      if (type !== undefined) deps.engine(type);
       deps.roster.replace(answer.members.filter(isKnown).map(toKnown));
       const controlPlanes = answer.members.filter(({ role, state }) => role === "control-plane" && state === "active");
       known = [...new Set([...controlPlanes.map((member) => member["k8sd-address"]), ...known])].slice(0, 64);

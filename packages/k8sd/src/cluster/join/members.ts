@@ -265,6 +265,7 @@ export function workerPki(
 function listed(config: ClusterConfig | undefined, members: readonly MemberRecord[]): ListMembersResponse {
   const present = members.filter(({ state }) => state !== "removed");
   return {
+    ...(config === undefined ? {} : { "datastore-type": config.datastore.type ?? "sqlite" }),
     members: present.map(
       (member): Member => ({
         id: member.id,

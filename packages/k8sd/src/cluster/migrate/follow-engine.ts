@@ -13,6 +13,9 @@ export function createFollowEngine({ identity, now }: FollowEngineDeps): (type: 
     if (self === undefined || self.view.config.datastore.type === type) return;
     const { config } = self.view;
     const { "external-servers": _servers, ...datastore } = config.datastore;
-    identity.commit({ ...self, view: { ...self.view, config: { ...config, datastore: { ...datastore, type } } } }, now());
+    identity.commit(
+      { ...self, view: { ...self.view, config: { ...config, datastore: { ...datastore, type } } } },
+      now(),
+    );
   };
 }

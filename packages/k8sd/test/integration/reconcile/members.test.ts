@@ -3,9 +3,13 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
 import type { Member } from "@k8sd/api-types";
 import { expect, test } from "vitest";
+import type { BootstrapInput } from "../../../src/cluster/bootstrap/plan.ts";
+import { createFollowEngine } from "../../../src/cluster/migrate/follow-engine.ts";
 import { createNodeKey } from "../../../src/cluster/node-key.ts";
 import { createRoster } from "../../../src/cluster/roster.ts";
 import { listenTls } from "../../../src/http/listeners.ts";
+import { createIdentityStore } from "../../../src/node-db/identity.ts";
+import { openNodeDb } from "../../../src/node-db/node-db.ts";
 import { fingerprint } from "../../../src/pki/expiry.ts";
 import { createMembersPoll } from "../../../src/reconcile/members.ts";
 import { aBootstrapInput } from "../../support/bootstrap-input.ts";
@@ -25,7 +29,8 @@ async function aWorker() {
     const body = await text(request);
     asked.push(`${request.method} ${request.url}${body === "" ? "" : ` ${body}`}`);
     if (request.method === "POST") own["mesh-peer"] = (JSON.parse(body) as { "mesh-peer": string })["mesh-peer"];
-    const metadata = request.method === "POST" ? { pki: {} } : { members: [own], "api-servers": [] };
+    const listed = { members: [own], "api-servers": [], "datastore-type": "etcd" };
+    const metadata = request.method === "POST" ? { pki: {} } : listed;
     response.end(JSON.stringify({ type: "sync", status: "Success", status_code: 200, error: "", metadata }));
   };
   const pair = keyPair("n1");
@@ -38,8 +43,13 @@ async function aWorker() {
   const roster = createRoster(nodeKey.fingerprint, { read: () => [], write: () => {} }, Date.now);
   const mesh = { current: false, isCurrent: () => mesh.current };
   const input = { ...base, nodeId: nodeKey.id, view: { ...view, k8sdAddress: "10.0.0.9:6400" }, via };
-  const poll = createMembersPoll(input, { roster, mesh, nodeKey, now: Date.now });
-  return { poll, asked, mesh, roster, nodeKey, [Symbol.asyncDispose]: () => server.close(0) };
+  const db = openNodeDb(":memory:");
+  const identity = createIdentityStore<BootstrapInput>(db);
+  identity.commit({ id: nodeKey.id, clusterId: "c", view: input }, Date.now());
+  const engine = createFollowEngine({ identity, now: Date.now });
+  const poll = createMembersPoll(input, { roster, mesh, nodeKey, now: Date.now, engine });
+  const typeOf = () => identity.read()?.view.config.datastore.type;
+  return { poll, typeOf, asked, mesh, roster, nodeKey, [Symbol.asyncDispose]: () => server.close(0) };
 }
 
 test("a worker whose record has no peer id says it, once", async () => {
@@ -49,6 +59,13 @@ test("a worker whose record has no peer id says it, once", async () => {
   const said = worker.asked.filter((request) => request.startsWith("POST"));
   expect(said).toEqual([expect.stringContaining(`"mesh-peer":"${worker.nodeKey.meshPeer}"`)]);
   expect(worker.roster.members()).toMatchObject([{ name: "w1", meshPeer: worker.nodeKey.meshPeer }]);
+});
+
+test("a worker knows what holds the cluster's data after that has moved", async () => {
+  await using worker = await aWorker();
+  expect(worker.typeOf()).not.toBe("etcd");
+  await worker.poll.reconcile(signal());
+  expect(worker.typeOf()).toBe("etcd");
 });
 
 test("a worker asks when it starts, and then only while the mesh does not tell it", async () => {
