@@ -13,6 +13,13 @@ export function failed(what: string, cause: unknown): CliError {
   return new CliError(`Error: ${what}\n\nThe error was: ${messageOf(cause)}\n`, { cause });
 }
 
+/** What to do with an error of which the user is told that `what` came of it. */
+export function failing(what: string): (cause: unknown) => never {
+  return (cause) => {
+    throw failed(what, cause);
+  };
+}
+
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

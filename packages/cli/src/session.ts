@@ -3,6 +3,68 @@ import type { Command } from "commander";
 import { CliError, failed } from "./cli-error.ts";
 import type { Client } from "./client/client.ts";
 import type { CliDeps } from "./deps.ts";
+import { atLeastMinimum, second } from "./duration.ts";
+import { type Output, parseOutputFormat, render } from "./format/output.ts";
+
+/** So that the daemon, which has the timeout itself, is the one to report that it passed. */
+const graceNs = 30 * second;
+
+/** The flags of most commands. */
+export interface CommonOptions {
+  /** Nanoseconds. */
+  readonly timeout: number;
+  readonly outputFormat?: string;
+}
+
+/** A command at work on the cluster of this node, until its time is over. */
+export interface Session {
+  readonly client: Client;
+  readonly node: LocalNodeStatus;
+  /** Nanoseconds: what the daemon is told. */
+  readonly timeout: number;
+  readonly signal: AbortSignal;
+  /** Runs an operation of the daemon, with its steps on stderr, to its result. @param body what it is asked for beside its time */
+  follow<Q extends Timed, A>(path: string, body: Omit<Q, "timeout">): Promise<A>;
+  print(output: Output): Promise<void>;
+}
+
+interface Timed {
+  readonly timeout: number;
+}
+
+export interface SessionOptions {
+  /** The daemon has the timeout itself. */
+  readonly operation?: boolean;
+  /** How long to wait for a daemon that does not run. */
+  readonly patienceMs?: number;
+}
+
+/** @throws CliError unless root asks, in a node that belongs to a cluster. */
+export async function openSession(
+  command: Command,
+  deps: CliDeps,
+  options: CommonOptions,
+  { operation = false, patienceMs }: SessionOptions = {},
+): Promise<Session> {
+  requireRoot(deps);
+  const format = parseOutputFormat(options.outputFormat ?? "plain");
+  const timeout = atLeastMinimum(options.timeout, deps.printError);
+  const client = await connect(command, deps, patienceMs);
+  const { deadline } = await import("./client/client.ts");
+  const signal = deadline(operation ? timeout + graceNs : timeout);
+  const node = await requireLocalNode(client, signal);
+  return {
+    client,
+    node,
+    timeout,
+    signal,
+    follow: async <Q extends Timed, A>(path: string, body: Omit<Q, "timeout">) => {
+      const { followOperation } = await import("./follow.ts");
+      return followOperation<A>(client, { path, body: { ...body, timeout }, signal }, deps);
+    },
+    print: async (output) => deps.print(await render(output, format)),
+  };
+}
 
 export function requireRoot(deps: CliDeps): void {
   if (deps.uid() !== 0)

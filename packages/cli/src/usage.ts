@@ -69,6 +69,14 @@ export function durationFlag(command: Command, flag: string, description: string
   return command.addOption(option.argParser(parse).default(parseDuration(initial), initial));
 }
 
+export function timeoutFlag(command: Command, initial: string): Command {
+  return durationFlag(command, "--timeout", "the max time to wait for the command to execute", initial);
+}
+
+export function outputFlag(command: Command): Command {
+  return command.option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
+}
+
 /** Adds a flag that takes a number of things, at least one. */
 export function countFlag(command: Command, flag: string, description: string, initial?: number): Command {
   const parse = (text: string) => {

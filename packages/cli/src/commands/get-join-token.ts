@@ -1,14 +1,12 @@
 import type { JoinTokenResponse } from "@k8sd/api-types";
 import type { Command } from "commander";
-import { CliError, failed } from "../cli-error.ts";
+import { CliError, failing } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
-import { atLeastMinimum } from "../duration.ts";
-import { connect, requireLocalNode, requireRoot } from "../session.ts";
-import { countFlag, durationFlag, subcommand } from "../usage.ts";
+import { type CommonOptions, openSession, requireRoot } from "../session.ts";
+import { countFlag, durationFlag, subcommand, timeoutFlag } from "../usage.ts";
 
-interface Options {
+interface Options extends CommonOptions {
   readonly worker?: boolean;
-  readonly timeout: number;
   readonly expiresIn: number;
   readonly uses: number;
   readonly cidr?: readonly string[];
@@ -18,7 +16,7 @@ export function getJoinTokenCommand(deps: CliDeps): Command {
   const command = subcommand("get-join-token", "Create a token for a node to join the cluster", deps)
     .argument("[node-name]", "name of the node that will join; workers can do without")
     .option("--worker", "generate a join token for a worker node");
-  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
+  timeoutFlag(command, "1m30s");
   durationFlag(command, "--expires-in", "the time until the token expires", "24h0m0s");
   countFlag(command, "--uses", "how many workers may join with it, without a name", 1);
   command.option(
@@ -31,18 +29,12 @@ export function getJoinTokenCommand(deps: CliDeps): Command {
     const { worker = false, expiresIn: ttl, uses, cidr: cidrs = [] } = options;
     const name = nodeName ?? "";
     if (!worker && name === "") throw new CliError("Error: A node name is required for control-plane nodes.\n");
-    const timeout = atLeastMinimum(options.timeout, deps.printError);
-    const client = await connect(command, deps);
-    const { deadline } = await import("../client/client.ts");
-    const signal = deadline(timeout);
-    await requireLocalNode(client, signal);
+    const { client, signal } = await openSession(command, deps, options);
     // A daemon that knows only the contract takes no other keys.
     const body = { name, worker, ttl, ...(uses === 1 ? {} : { uses }), ...(cidrs.length === 0 ? {} : { cidrs }) };
     const { token } = await client
       .query<JoinTokenResponse>("POST", "/k8sd/cluster/tokens", { body, signal })
-      .catch((error: unknown) => {
-        throw failed(`Could not generate a join token for ${JSON.stringify(name)}.`, error);
-      });
+      .catch(failing(`Could not generate a join token for ${JSON.stringify(name)}.`));
     deps.print(`${token}\n`);
   });
 }

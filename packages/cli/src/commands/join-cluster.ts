@@ -7,7 +7,7 @@ import { atLeastMinimum, second } from "../duration.ts";
 import { joinOutput } from "../format/join-result.ts";
 import { parseOutputFormat, render } from "../format/output.ts";
 import { connect, findLocalNode, requireRoot } from "../session.ts";
-import { durationFlag, subcommand } from "../usage.ts";
+import { subcommand, timeoutFlag } from "../usage.ts";
 
 interface Options {
   readonly file?: string;
@@ -29,7 +29,7 @@ export function joinClusterCommand(deps: CliDeps): Command {
     .option("--address <address>", "microcluster address or CIDR, defaults to the node IP address")
     .option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain")
     .option("--containerd-base-dir <directory>", "the base directory for all containerd-related paths");
-  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
+  timeoutFlag(command, "1m30s");
   return command.action(async (token: string, options: Options) => {
     requireRoot(deps);
     const format = parseOutputFormat(options.outputFormat);

@@ -2,14 +2,11 @@ import type { Command } from "commander";
 import type { CliDeps } from "../deps.ts";
 import { parseOutputFormat, render } from "../format/output.ts";
 import { connect, requireLocalNode, requireRoot } from "../session.ts";
-import { subcommand } from "../usage.ts";
+import { outputFlag, subcommand } from "../usage.ts";
 
 export function localNodeStatusCommand(deps: CliDeps): Command {
-  const command = subcommand("local-node-status", "Retrieve the current status of the local node", deps).option(
-    "--output-format <format>",
-    "set the output format to one of plain, json or yaml",
-    "plain",
-  );
+  const command = subcommand("local-node-status", "Retrieve the current status of the local node", deps);
+  outputFlag(command);
   return command.action(async (options: { readonly outputFormat: string }) => {
     requireRoot(deps);
     const format = parseOutputFormat(options.outputFormat);

@@ -1,25 +1,21 @@
 import type { SetAddressRequest, SetAddressResponse } from "@k8sd/api-types";
 import { type Command, Option } from "commander";
-import { failed } from "../cli-error.ts";
+import { failing } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
-import { atLeastMinimum, second } from "../duration.ts";
-import { parseOutputFormat, render } from "../format/output.ts";
-import { connect, requireLocalNode, requireRoot } from "../session.ts";
-import { durationFlag, subcommand, usageError } from "../usage.ts";
+import { type CommonOptions, openSession } from "../session.ts";
+import { outputFlag, subcommand, timeoutFlag, usageError } from "../usage.ts";
 
-interface Options {
+interface Options extends CommonOptions {
   readonly peer: Readonly<Record<string, string>>;
-  readonly outputFormat: string;
-  readonly timeout: number;
 }
 
-/** So that the daemon, which has the timeout itself, is the one to report that it passed. */
-const grace = 30 * second;
-
 export function setAddressCommand(deps: CliDeps): Command {
-  const command = subcommand("set-address", "Change the address of this node, or tell it where others are now", deps)
-    .argument("[address]", "new address or CIDR of this node")
-    .option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
+  const command = subcommand(
+    "set-address",
+    "Change the address of this node, or tell it where others are now",
+    deps,
+  ).argument("[address]", "new address or CIDR of this node");
+  outputFlag(command);
   const collect = (text: string, before: Readonly<Record<string, string>>) => {
     const [, name, address] = /^([^=]+)=(.+)$/.exec(text) ?? [];
     if (name !== undefined && address !== undefined) return { ...before, [name]: address };
@@ -30,28 +26,17 @@ export function setAddressCommand(deps: CliDeps): Command {
       .argParser(collect)
       .default({}, ""),
   );
-  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "5m");
-  return command.action(async (address: string | undefined, options: Options) => {
-    requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat);
-    const timeout = atLeastMinimum(options.timeout, deps.printError);
-    if (!address && Object.keys(options.peer).length === 0) {
+  timeoutFlag(command, "5m");
+  return command.action(async (address: string | undefined, { peer, ...options }: Options) => {
+    if (!address && Object.keys(peer).length === 0) {
       throw usageError(command, "give the new address of this node, or --peer");
     }
-    const client = await connect(command, deps);
-    const { deadline } = await import("../client/client.ts");
-    const signal = deadline(timeout + grace);
-    await requireLocalNode(client, signal);
-    const { followOperation } = await import("../follow.ts");
-    const body: SetAddressRequest = { address: address ?? "", peers: { ...options.peer }, timeout };
-    const result = await followOperation<SetAddressResponse>(
-      client,
-      { path: "/k8sd/node/address", body, signal },
-      deps,
-    ).catch((error: unknown) => {
-      throw failed("Failed to change the address.", error);
-    });
+    const { follow, print } = await openSession(command, deps, options, { operation: true });
+    const body = { address: address ?? "", peers: { ...peer } };
+    const result = await follow<SetAddressRequest, SetAddressResponse>("/k8sd/node/address", body).catch(
+      failing("Failed to change the address."),
+    );
     const { addressOutput } = await import("../format/address.ts");
-    deps.print(await render(addressOutput(result), format));
+    await print(addressOutput(result));
   });
 }

@@ -1,42 +1,33 @@
 import type { ClusterStatus, GetClusterStatusResponse } from "@k8sd/api-types";
 import type { Command } from "commander";
-import { failed } from "../cli-error.ts";
+import { failing } from "../cli-error.ts";
 import type { Client } from "../client/client.ts";
 import type { CliDeps } from "../deps.ts";
-import { atLeastMinimum } from "../duration.ts";
-import { parseOutputFormat, render } from "../format/output.ts";
-import { connect, requireLocalNode, requireRoot } from "../session.ts";
-import { durationFlag, subcommand } from "../usage.ts";
+import { type CommonOptions, openSession } from "../session.ts";
+import { outputFlag, subcommand, timeoutFlag } from "../usage.ts";
 
-interface Options {
+interface Options extends CommonOptions {
   readonly waitReady?: boolean;
-  readonly outputFormat: string;
-  readonly timeout: number;
 }
 
 const pollEveryMs = 1_000;
 
 export function statusCommand(deps: CliDeps): Command {
-  const command = subcommand("status", "Retrieve the current status of the cluster", deps)
-    .option("--wait-ready", "wait until at least one cluster node is ready")
-    .option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
-  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
-  return command.action(async (options: Options) => {
-    requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat);
-    const timeout = atLeastMinimum(options.timeout, deps.printError);
+  const command = subcommand("status", "Retrieve the current status of the cluster", deps).option(
+    "--wait-ready",
+    "wait until at least one cluster node is ready",
+  );
+  outputFlag(command);
+  timeoutFlag(command, "1m30s");
+  return command.action(async ({ waitReady = false, ...options }: Options) => {
     // Who waits for a cluster waits for its daemon too: it may be about to start.
-    const client = await connect(command, deps, options.waitReady ? timeout / 1e6 : undefined);
-    const { deadline } = await import("../client/client.ts");
-    const signal = deadline(timeout);
-    await requireLocalNode(client, signal);
-    const status = await (options.waitReady ? waitReady(client, signal) : clusterStatus(client, signal)).catch(
-      (error: unknown) => {
-        throw failed("Failed to retrieve the cluster status.", error);
-      },
+    const patience = waitReady ? { patienceMs: options.timeout / 1e6 } : {};
+    const { client, signal, print } = await openSession(command, deps, options, patience);
+    const status = await (waitReady ? readyStatus(client, signal) : clusterStatus(client, signal)).catch(
+      failing("Failed to retrieve the cluster status."),
     );
     const { clusterStatusOutput } = await import("../format/cluster-status.ts");
-    deps.print(await render(clusterStatusOutput(status), format));
+    await print(clusterStatusOutput(status));
   });
 }
 
@@ -45,7 +36,7 @@ async function clusterStatus(client: Client, signal: AbortSignal): Promise<Clust
 }
 
 /** Until the deadline, whatever the daemon cannot answer yet; what the caller did wrong ends it at once. */
-async function waitReady(client: Client, signal: AbortSignal): Promise<ClusterStatus> {
+async function readyStatus(client: Client, signal: AbortSignal): Promise<ClusterStatus> {
   const { pause } = await import("../client/client.ts");
   const { QueryError } = await import("../client/errors.ts");
   let last = "";
