@@ -24,7 +24,7 @@ export interface Pair extends AsyncDisposable {
 
 /** What starts our server on a new store; SQLite's when there is nothing to say. */
 export type EngineArgs = (folder: string) => Promise<readonly string[]>;
-const noArgs: EngineArgs = async () => [];
+export const noArgs: EngineArgs = async () => [];
 
 /** Both servers empty and in memory: what is compared is what they say, not what a disk does. */
 export async function startPair(etcd: string, parent: string, engineArgs: EngineArgs = noArgs): Promise<Pair> {

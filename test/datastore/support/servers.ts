@@ -86,10 +86,18 @@ export async function startEtcd(
   }
 }
 
-/** etcd 3.6 and its etcdctl, from wherever the project's components come. */
-export async function etcdPrograms(): Promise<{ readonly etcd: string; readonly etcdctl: string }> {
+/** etcd 3.6 and its etcdctl, and the etcdctl that nodes have, from wherever the project's components come. */
+export async function etcdPrograms(): Promise<{
+  readonly etcd: string;
+  readonly etcdctl: string;
+  readonly etcdctlOfNodes: string;
+}> {
   const { bin } = await ensureComponents({ also: ["etcd-3.6"], report: (line) => console.error(line) });
-  return { etcd: join(bin, "etcd-3.6", "etcd"), etcdctl: join(bin, "etcd-3.6", "etcdctl") };
+  return {
+    etcd: join(bin, "etcd-3.6", "etcd"),
+    etcdctl: join(bin, "etcd-3.6", "etcdctl"),
+    etcdctlOfNodes: join(bin, "etcdctl"),
+  };
 }
 
 export async function temporaryFolder(parent = tmpdir()): Promise<{ readonly path: string } & AsyncDisposable> {
