@@ -2,7 +2,8 @@ import { stat } from "node:fs/promises";
 import { isAbsolute, join, normalize } from "node:path";
 import { parseSnapshotHead, readSnapshotHeader, snapshotHeadBytes } from "../../datastore/snapshot/file.ts";
 import type { SnapshotHeader } from "../../datastore/snapshot/header.ts";
-import { createS3Store, type S3Options } from "../../datastore/snapshot/s3/client.ts";
+import { createS3Store } from "../../datastore/snapshot/s3/client.ts";
+import type { S3Options } from "../../datastore/snapshot/s3/request.ts";
 import { AppError, errorText, isMissingFile } from "../../lib/app-error.ts";
 import { namesIn } from "../../lib/read-file.ts";
 
@@ -47,20 +48,29 @@ export async function snapshotsInStore(
   now: () => number,
   signal: AbortSignal,
 ): Promise<readonly StoredSnapshot[]> {
-  const store = createS3Store(options, now);
+  const store = createS3Store(options, { now });
   const objects = (await store.list(signal)).filter(({ name }) => name.endsWith(suffix));
   const found: StoredSnapshot[] = [];
   for (const { name, bytes } of objects) {
     const place = { name, path: storePath(options, name), bytes };
-    const head = await store.head(name, snapshotHeadBytes, signal);
-    found.push(
-      await parseSnapshotHead(head).then(
-        (header) => ({ ...place, header }),
-        (error: unknown) => ({ ...place, problem: errorText(error) }),
-      ),
-    );
+    try {
+      const { content, sent = bytes } = await store.head(name, snapshotHeadBytes, signal);
+      if (sent !== bytes) throw cutOff(bytes, sent);
+      found.push({ ...place, header: await parseSnapshotHead(content) });
+    } catch (error) {
+      if (!(error instanceof AppError) || error.retryable || error.kind === "forbidden") throw error;
+      // Retention of another node came first.
+      if (error.kind !== "not-found") found.push({ ...place, problem: errorText(error) });
+    }
   }
   return found.sort(byAge);
+}
+
+/** A store that keeps what it got of an upload that ended too early. */
+function cutOff(bytes: number, sent: number): AppError {
+  return new AppError("invalid", `cannot open the snapshot: the store has ${bytes} bytes of ${sent}`, {
+    remedy: "Use another one.",
+  });
 }
 
 export function storePath({ bucket, prefix }: Pick<S3Options, "bucket" | "prefix">, name: string): string {

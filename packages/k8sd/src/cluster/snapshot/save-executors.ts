@@ -1,4 +1,4 @@
-import { rename, rm } from "node:fs/promises";
+import { rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { datastoreKind } from "../../components/datastore-kind.ts";
@@ -9,7 +9,8 @@ import { withView } from "../../datastore/snapshot/content.ts";
 import { writeSnapshotFile } from "../../datastore/snapshot/file.ts";
 import { type FileKeys, keysForNew } from "../../datastore/snapshot/key.ts";
 import { loadSnapshot } from "../../datastore/snapshot/load.ts";
-import { createS3Store, type S3Options } from "../../datastore/snapshot/s3/client.ts";
+import { createS3Store } from "../../datastore/snapshot/s3/client.ts";
+import type { S3Options } from "../../datastore/snapshot/s3/request.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
 import { AppError, errorText } from "../../lib/app-error.ts";
@@ -152,14 +153,22 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
       run: async (_step, context) => {
         const input = inputOf(context);
         const options = await storeOptions(context.signal);
-        await createS3Store(options, deps.now).putFile(input.name, temporaryOf(input), context.signal);
-        context.progress({ done: 1, of: 1, note: storePath(options, input.name) });
+        const store = createS3Store(options, deps);
+        const { signal } = context;
+        const [path, note] = [temporaryOf(input), storePath(options, input.name)];
+        await store.putFile(input.name, path, signal, (done, of) => context.progress({ done, of, note }));
+        const { size } = await stat(path);
+        const kept = await store.size(input.name, signal);
+        if (kept === size) return;
+        throw new AppError("unavailable", `cannot upload the snapshot: the store keeps ${kept} of ${size} bytes`, {
+          remedy: "Try again, or save it to a directory.",
+        });
       },
       undo: async (_step, context) => {
         const input = inputOf(context);
         try {
           const options = await storeOptions(context.signal);
-          await createS3Store(options, deps.now).remove(input.name, context.signal);
+          await createS3Store(options, deps).discard(input.name, context.signal);
         } catch (error) {
           context.signal.throwIfAborted();
           // What was uploaded is a whole snapshot, which was tried; nobody has to wait for the store to forget it.
@@ -192,7 +201,7 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
           if (store) {
             const options = await storeOptions(context.signal);
             const all = await snapshotsInStore(options, deps.now, context.signal);
-            const kept = createS3Store(options, deps.now);
+            const kept = createS3Store(options, deps);
             for (const { name } of outdated(all, { clusterId, keep })) await kept.remove(name, context.signal);
             return;
           }

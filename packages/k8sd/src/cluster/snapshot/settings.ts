@@ -1,4 +1,4 @@
-import type { S3Options } from "../../datastore/snapshot/s3/client.ts";
+import type { S3Options } from "../../datastore/snapshot/s3/request.ts";
 import type { Records } from "../records.ts";
 import type { Seal } from "../seal.ts";
 

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { SetSnapshotStoreRequest, SnapshotStoreStatus } from "@k8sd/api-types";
-import { createS3Store, type S3Options } from "../../datastore/snapshot/s3/client.ts";
+import { createS3Store } from "../../datastore/snapshot/s3/client.ts";
+import type { S3Options } from "../../datastore/snapshot/s3/request.ts";
 import { AppError } from "../../lib/app-error.ts";
 import type { SnapshotSettings } from "./settings.ts";
 
@@ -13,12 +14,12 @@ export interface StoreDeps {
 export function createSnapshotStore({ settings, now }: StoreDeps) {
   /** What a save needs of it. */
   async function check(options: S3Options, signal: AbortSignal): Promise<void> {
-    const store = createS3Store(options, now);
+    const store = createS3Store(options, { now });
     const name = `probe-${randomUUID()}`;
     await store.put(name, name, signal);
     const [listed, read] = [await store.list(signal), await store.head(name, name.length, signal)];
-    await store.remove(name, signal);
-    if (listed.some((object) => object.name === name) && read.toString("utf8") === name) return;
+    await store.discard(name, signal);
+    if (listed.some((object) => object.name === name) && read.content.toString("utf8") === name) return;
     throw new AppError("conflict", "cannot use the store: it does not give back what is written to it");
   }
 

@@ -6,7 +6,7 @@ export interface S3Credentials {
 }
 
 export interface S3Request {
-  readonly method: "GET" | "PUT" | "DELETE";
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
   readonly host: string;
   /** Of the object, with the bucket, not encoded. */
   readonly path: string;

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { parseList } from "../../../../src/datastore/snapshot/s3/client.ts";
 import { encodedPath, encodedQuery, type S3Request, signed } from "../../../../src/datastore/snapshot/s3/sign.ts";
+import { partsOf } from "../../../../src/datastore/snapshot/s3/upload.ts";
+import { parseList } from "../../../../src/datastore/snapshot/s3/xml.ts";
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 const credentials = {
@@ -58,4 +59,19 @@ test("a list is read with what is left for the next page", () => {
     next: "t=",
   });
   expect(parseList("<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>").next).toBeUndefined();
+});
+
+test("a file goes in parts that stores take: equal ones, none too small, no more than 10,000", () => {
+  const mebibyte = 1024 ** 2;
+  const sizes = (size: number): readonly number[] => partsOf(size, 16 * mebibyte).map(({ bytes }) => bytes);
+  expect(sizes(33 * mebibyte)).toEqual([16 * mebibyte, 16 * mebibyte, mebibyte]);
+  const large = 5 * 1024 ** 4;
+  const parts = partsOf(large, 16 * mebibyte);
+  expect(parts.length).toBeLessThanOrEqual(10_000);
+  expect(
+    parts.every(
+      ({ number, from, bytes }, at) => number === at + 1 && from === at * (parts[0]?.bytes ?? 0) && bytes > 0,
+    ),
+  ).toBe(true);
+  expect(sizes(large).reduce((sum, bytes) => sum + bytes, 0)).toBe(large);
 });
