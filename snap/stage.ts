@@ -23,10 +23,11 @@ const thisRepository = resolve(import.meta.dirname, "..");
 const marker = ".staged-by-k8s";
 
 const commandLine = "packages/cli/dist/k8s";
-const daemon = "packages/k8sd/dist/k8sd";
+/** Programs of several files, each in a folder of its own. */
+const programs = { k8sd: "packages/k8sd/dist/k8sd", "k8s-datastore": "packages/k8sd/dist/k8s-datastore" };
 const bundles = {
-  "k8sd.js": `${daemon}/k8sd.js`,
-  "k8s-datastore.js": "packages/k8sd/dist/k8s-datastore.js",
+  "k8sd.js": `${programs.k8sd}/k8sd.js`,
+  "k8s-datastore.js": `${programs["k8s-datastore"]}/k8s-datastore.js`,
   "k8s-apiserver-proxy.js": "packages/k8sd/dist/k8s-apiserver-proxy.js",
 };
 
@@ -63,7 +64,7 @@ async function ownFiles(repository: string): Promise<readonly Entry[]> {
   const library = (await filesBelow(join(sqlite, "lib"))).map((path) => join("lib", path));
   const wrappers = await readdir(join(repository, "snap/bin"));
   const commands = await filesBelow(join(repository, commandLine));
-  const parts = (await filesBelow(join(repository, daemon))).filter((path) => path.endsWith(".js"));
+  const parts = (await Promise.all(Object.values(programs).map((folder) => partsIn(repository, folder)))).flat();
   return [
     ...wrappers.map((name) => ({ to: `bin/${name}`, copyOf: join(repository, "snap/bin", name), mode: 0o755 })),
     { to: "bin/node", linkOf: await nodeProgram(repository) },
@@ -74,7 +75,7 @@ async function ownFiles(repository: string): Promise<readonly Entry[]> {
       copyOf: join(repository, from),
       mode: 0o644,
     })),
-    ...parts.map((path) => ({ to: `lib/${path}`, copyOf: join(repository, daemon, path), mode: 0o644 })),
+    ...parts,
     ...commands.map((path) => ({
       to: `lib/k8s/${path}`,
       copyOf: join(repository, commandLine, path),
@@ -87,6 +88,11 @@ async function ownFiles(repository: string): Promise<readonly Entry[]> {
     })),
     { to: "systemd/k8sd.service", copyOf: join(repository, "snap/systemd/k8sd.service"), mode: 0o644 },
   ];
+}
+
+async function partsIn(repository: string, folder: string): Promise<readonly Entry[]> {
+  const paths = (await filesBelow(join(repository, folder))).filter((path) => path.endsWith(".js"));
+  return paths.map((path) => ({ to: `lib/${path}`, copyOf: join(repository, folder, path), mode: 0o644 }));
 }
 
 /** Node.js of the repository, pinned with the dependencies; what runs this file when it is not there. */

@@ -47,7 +47,8 @@ export async function benchDatastore(): Promise<readonly Figure[]> {
 async function layOut(folder: string): Promise<void> {
   for (const directory of ["snap/bin", "snap/lib"]) await mkdir(join(folder, directory), { recursive: true });
   await symlink(process.execPath, join(folder, "snap/bin/node"));
-  await symlink(join(repository, "packages/k8sd/dist/k8s-datastore.js"), join(folder, "snap/lib/k8s-datastore.js"));
+  const program = join(repository, "packages/k8sd/dist/k8s-datastore/k8s-datastore.js");
+  await symlink(program, join(folder, "snap/lib/k8s-datastore.js"));
 }
 
 async function byEtcdsTool(load: Load, etcd: System, ours: System): Promise<Figure[]> {

@@ -20,6 +20,7 @@ beforeEach(async () => {
   components = join(base, "components");
   out = join(base, "out");
   await mkdir(join(repository, "packages/k8sd/dist/k8sd"), { recursive: true });
+  await mkdir(join(repository, "packages/k8sd/dist/k8s-datastore"), { recursive: true });
   await mkdir(join(repository, "packages/cli/dist/k8s"), { recursive: true });
   await cp(join(real, "snap"), join(repository, "snap"), { recursive: true });
   await symlink(join(real, "node_modules"), join(repository, "node_modules"));
@@ -28,7 +29,8 @@ beforeEach(async () => {
     "cli/dist/k8s/k8s.cjs",
     "k8sd/dist/k8sd/k8sd.js",
     "k8sd/dist/k8sd/k8sd-part.js",
-    "k8sd/dist/k8s-datastore.js",
+    "k8sd/dist/k8s-datastore/k8s-datastore.js",
+    "k8sd/dist/k8s-datastore/k8s-datastore-part.js",
     "k8sd/dist/k8s-apiserver-proxy.js",
   ]) {
     await writeFile(join(repository, "packages", file), bundle(file));
@@ -76,12 +78,13 @@ describe("the staged tree", () => {
       env: { PATH: "/usr/bin:/bin" },
     });
     expect(JSON.parse(stdout)).toEqual({
-      name: "k8sd/dist/k8s-datastore.js",
+      name: "k8sd/dist/k8s-datastore/k8s-datastore.js",
       snap: out,
       common: "/var/snap/k8s/common",
       arguments: ["a b", "$c"],
       sqlite: expect.stringMatching(/^3\./),
     });
+    expect(await readFile(join(out, "lib/k8s-datastore-part.js"), "utf8")).toContain("k8s-datastore-part.js");
   });
 
   test.each([
