@@ -5,7 +5,13 @@ import type { NodeConfig } from "./types.ts";
 
 /** What must hold before anything of a node's own configuration becomes a file or a flag. */
 export function nodeProblems(node: NodeConfig): readonly Problem[] {
-  return [...baseDirProblems(node), ...sanProblems(node), ...fileProblems(node), ...flagProblems(node)];
+  return [
+    ...baseDirProblems(node),
+    ...sanProblems(node),
+    ...fileProblems(node),
+    ...flagProblems(node),
+    ...containerdProblems(node),
+  ];
 }
 
 function baseDirProblems({ containerdBaseDir }: NodeConfig): readonly Problem[] {
@@ -55,4 +61,18 @@ function flagProblems({ extraArgs }: NodeConfig): readonly Problem[] {
       ];
     });
   });
+}
+
+/** Names of the versions that are brought to those of the configuration that is written. */
+const containerdVersions: readonly unknown[] = [undefined, 2, 3];
+
+function containerdProblems({ containerdConfig: { version } }: NodeConfig): readonly Problem[] {
+  if (containerdVersions.includes(version)) return [];
+  return [
+    {
+      field: "extra-node-containerd-config",
+      message: `extra-node-containerd-config has version ${JSON.stringify(version)}, which is not known`,
+      remedy: "Write it with the names of version 2 or 3.",
+    },
+  ];
 }

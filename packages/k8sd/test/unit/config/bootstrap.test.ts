@@ -170,6 +170,7 @@ describe("this node's own part", () => {
     [{ "extra-node-etcd-args": { "--name": "a\n--data-dir=/" } }, "extra-node-etcd-args", "--name"],
     [{ "extra-sans": ["https://api.example.com"] }, "extra-sans", '"https://api.example.com"'],
     [{ "extra-sans": ["10.0.0.1:6443"] }, "extra-sans", '"10.0.0.1:6443"'],
+    [{ "extra-node-containerd-config": { version: 99 } }, "extra-node-containerd-config", "version 99"],
   ];
   test.each(bad)("%j is refused", (config, field, part) => {
     expect(error(config)).toMatchObject({ kind: "invalid", field });
