@@ -22,6 +22,7 @@ export const tiers: readonly Tier[] = [
       "test/datastore/postgres-snapshot.test.ts",
       "test/scenarios/address/kubernetes.test.ts",
       "test/scenarios/address/of-three.test.ts",
+      "test/scenarios/datastore/compaction.test.ts",
       "test/scenarios/datastore/watchers.test.ts",
       "test/scenarios/external-etcd/external-etcd.test.ts",
       "test/scenarios/join/five-nodes.test.ts",

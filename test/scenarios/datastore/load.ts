@@ -20,8 +20,10 @@ export interface LoadOptions {
 
 export interface LoadResult {
   readonly faults: readonly string[];
-  readonly figures: Readonly<Record<string, number>>;
+  readonly figures: Readonly<Record<string, number>> & Readonly<Record<"events" | MemoryFigure, number>>;
 }
+
+type MemoryFigure = "residentEarly" | "residentLate" | "residentMost";
 
 const path = "/api/v1/namespaces/default/configmaps";
 const storedPrefix = "/registry/configmaps/default/";
@@ -58,6 +60,7 @@ export async function runLoad(api: KubeApi, engine: Engine, options: LoadOptions
       await expect.poll(() => fresh.every(({ counts }) => counts.watches > 0), { timeout: settleMs }).toBe(true);
     }
     const begun = performance.now();
+    const early = resident.length;
     const sum = (count: (informer: Informer) => number) => informers.reduce((total, each) => total + count(each), 0);
     const acknowledged = () => all.reduce((total, { counts }) => total + counts.acknowledged, 0);
     const [eventsBefore, writesBefore] = [sum(({ counts }) => counts.events), acknowledged()];
@@ -66,6 +69,7 @@ export async function runLoad(api: KubeApi, engine: Engine, options: LoadOptions
     writing.abort();
     await Promise.all(all.map(({ done }) => done));
     const [events, writes] = [sum(({ counts }) => counts.events), acknowledged()];
+    const during = resident.slice(early);
     const listed = await fullList(api);
     const settled = () => informers.filter(({ cache }) => !sameVersions(cache, listed)).length;
     await expect
@@ -85,8 +89,7 @@ export async function runLoad(api: KubeApi, engine: Engine, options: LoadOptions
         eventsPerSecond: Math.round((events - eventsBefore) / seconds),
         watches: sum(({ counts }) => counts.watches),
         relists: sum(({ counts }) => counts.lists - 1),
-        residentFirst: Math.round(average(resident.slice(0, 20))),
-        residentLast: Math.round(average(resident.slice(-20))),
+        ...memory(during),
         residentMost: Math.round(Math.max(...resident)),
       },
     };
@@ -154,6 +157,15 @@ async function sample(engine: Engine, into: number[], signal: AbortSignal): Prom
     if (now > 0) into.push(now);
     await delay(sampleMs);
   }
+}
+
+/** Of the first and of the last third, in MiB. */
+function memory(samples: readonly number[]): { readonly residentEarly: number; readonly residentLate: number } {
+  const third = Math.max(1, Math.floor(samples.length / 3));
+  return {
+    residentEarly: Math.round(average(samples.slice(0, third))),
+    residentLate: Math.round(average(samples.slice(-third))),
+  };
 }
 
 const average = (values: readonly number[]): number => values.reduce((sum, each) => sum + each, 0) / values.length;
