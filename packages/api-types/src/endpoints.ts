@@ -290,12 +290,19 @@ export const endpoints = {
   }),
   listSnapshots: endpoint("GET", "/1.0/k8sd/snapshots", {
     access: "trusted-control-plane",
+    beforeInit: true,
     request: snapshots.listSnapshotsRequest,
     response: snapshots.listSnapshotsResponse,
   }),
   saveSnapshot: endpoint("POST", "/1.0/k8sd/snapshots", {
     access: "trusted-control-plane",
     request: snapshots.saveSnapshotRequest,
+    response: snapshots.snapshot,
+  }),
+  fetchSnapshot: endpoint("POST", "/1.0/k8sd/snapshots/fetch", {
+    access: "trusted-control-plane",
+    beforeInit: true,
+    request: snapshots.fetchSnapshotRequest,
     response: snapshots.snapshot,
   }),
   snapshotStore: endpoint("GET", "/1.0/k8sd/snapshots/store", {

@@ -39,11 +39,31 @@ export const snapshot = z.object({
 });
 export type Snapshot = z.infer<typeof snapshot>;
 
+/** Where a bucket of an S3-compatible store is. */
+const storePlace = z.strictObject({
+  /** Its buckets are the first part of the path. */
+  url: z.url({ protocol: /^https?$/ }).max(bounds.text),
+  bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "must be the name of a bucket"),
+  /** Before the names of objects. */
+  prefix: text.default(""),
+  region: name.default("us-east-1"),
+});
+
+/** With what opens it. */
+const snapshotStore = storePlace.extend({
+  "access-key-id": name.min(1),
+  "secret-access-key": name.min(1),
+  ca: pem.default(""),
+});
+export type SnapshotStore = z.infer<typeof snapshotStore>;
+
 export const listSnapshotsRequest = z.strictObject({
   /** "" = the node's own. */
   directory: text.default(""),
   /** Those in the cluster's store instead. */
   store: z.boolean().default(false),
+  /** Those in this one instead, also on a machine that belongs to no cluster. */
+  at: snapshotStore.optional(),
 });
 export type ListSnapshotsRequest = z.infer<typeof listSnapshotsRequest>;
 
@@ -60,21 +80,20 @@ export const saveSnapshotRequest = z.strictObject({
 });
 export type SaveSnapshotRequest = z.infer<typeof saveSnapshotRequest>;
 
-/** Where a bucket of an S3-compatible store is. */
-const storePlace = z.strictObject({
-  /** Its buckets are the first part of the path. */
-  url: z.url({ protocol: /^https?$/ }).max(bounds.text),
-  bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "must be the name of a bucket"),
-  /** Before the names of objects. */
-  prefix: text.default(""),
-  region: name.default("us-east-1"),
+export const fetchSnapshotRequest = z.strictObject({
+  /** As it is listed. */
+  name: text.min(1),
+  /** Where the file is put; "" = the node's own. */
+  directory: text.default(""),
+  /** Absent: the cluster's store. */
+  at: snapshotStore.optional(),
+  timeout: nanoseconds.default(0),
 });
+export type FetchSnapshotRequest = z.infer<typeof fetchSnapshotRequest>;
 
 export const setSnapshotStoreRequest = z.strictObject({
   /** Absent: none is used any more. */
-  store: storePlace
-    .extend({ "access-key-id": name.min(1), "secret-access-key": name.min(1), ca: pem.default("") })
-    .optional(),
+  store: snapshotStore.optional(),
 });
 export type SetSnapshotStoreRequest = z.infer<typeof setSnapshotStoreRequest>;
 

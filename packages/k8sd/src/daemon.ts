@@ -25,6 +25,8 @@ import type { RecoverStep, RejoinStep } from "./cluster/recover/plan.ts";
 import { createRemoval } from "./cluster/remove/removal.ts";
 import { createRoster, type KnownMember } from "./cluster/roster.ts";
 import { createSealFile } from "./cluster/seal.ts";
+import { createFetchExecutors } from "./cluster/snapshot/fetch-executors.ts";
+import type { FetchStep } from "./cluster/snapshot/fetch-plan.ts";
 import { createRebuildExecutors, createRestoreExecutors } from "./cluster/snapshot/restore-executors.ts";
 import type { RebuildStep, RestoreStep } from "./cluster/snapshot/restore-plan.ts";
 import { createSaveExecutors } from "./cluster/snapshot/save-executors.ts";
@@ -231,6 +233,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   );
   const snapshots = { ...setUp, member, log: log.child({ module: "snapshot" }) };
   runner.register<SaveStep>("snapshot", createSaveExecutors(snapshots));
+  runner.register<FetchStep>("fetch-snapshot", createFetchExecutors(snapshots));
   runner.register<RestoreStep>("restore", createRestoreExecutors(snapshots));
   runner.register<AddressStep>(
     "set-address",

@@ -35,6 +35,8 @@ describe("endpoint table", () => {
       "root",
       "serverStatus",
       "serverReady",
+      "listSnapshots",
+      "fetchSnapshot",
       "planRestore",
       "restoreSnapshot",
       "listOperations",

@@ -5,9 +5,11 @@ import type { CliDeps } from "../deps.ts";
 import { atLeastMinimum, second } from "../duration.ts";
 import { parseOutputFormat, render } from "../format/output.ts";
 import { connect, findLocalNode, requireRoot } from "../session.ts";
+import { type StoreFlags, storeFlags, storeOf } from "../store-flags.ts";
 import { durationFlag, subcommand } from "../usage.ts";
 
-interface Options {
+interface Options extends StoreFlags {
+  readonly store?: boolean;
   readonly keyFile?: string;
   readonly engine?: string;
   readonly name?: string;
@@ -23,21 +25,24 @@ const grace = 30 * second;
 
 export function restoreCommand(deps: CliDeps): Command {
   const command = subcommand("restore", "Bring the cluster back from a snapshot", deps)
-    .argument("<file>", "the snapshot, on this node")
+    .argument("<file>", "the snapshot, on this node; with --store or --url its name in the store")
     .option("--key-file <file>", "the file that 'k8s snapshot key' wrote, - for stdin")
     .option("--engine <engine>", "on a machine without a cluster: sqlite or etcd (default: as it was)")
     .option("--name <name>", "on a machine without a cluster: its name, defaults to hostname")
     .option("--address <address>", "on a machine without a cluster: its address or CIDR")
     .option("--yes", "do it without asking")
     .option("--force", "do it although other control planes answer")
+    .option("--store", "fetch it from the cluster's store first")
     .option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
+  storeFlags(command);
   durationFlag(command, "--timeout", "the max time to wait for the command to execute", "15m");
   return command.action(async (file: string, options: Options) => {
     requireRoot(deps);
     const format = parseOutputFormat(options.outputFormat);
     const timeout = atLeastMinimum(options.timeout, deps.printError);
     const force = options.force ?? false;
-    const request = await requestOf(file, options, deps);
+    const request = await requestOf(options, deps);
+    const at = await storeOf(options, deps);
     const client = await connect(command, deps);
     const { deadline } = await import("../client/client.ts");
     const signal = deadline(timeout + grace);
@@ -50,7 +55,12 @@ export function restoreCommand(deps: CliDeps): Command {
     const fail = (error: unknown): never => {
       throw failed("Failed to restore the snapshot.", error);
     };
-    const body = { ...request, name: member ? "" : options.name || deps.hostname() };
+    const { resolve } = await import("node:path");
+    const { fetchSnapshot } = await import("./snapshot-fetch.ts");
+    const stored = options.store === true || at !== undefined;
+    const from = { name: file, directory: "", timeout, ...(at === undefined ? {} : { at }) };
+    const path = stored ? (await fetchSnapshot(client, from, signal, deps)).path : resolve(file);
+    const body = { ...request, path, name: member ? "" : options.name || deps.hostname() };
     const plan = await client.query<RestorePlan>("POST", "/k8sd/snapshots/restore/plan", { body, signal }).catch(fail);
     const { restorePlanText, restoredOutput } = await import("../format/restore.ts");
     deps.printError(restorePlanText(plan));
@@ -72,9 +82,17 @@ export function restoreCommand(deps: CliDeps): Command {
   });
 }
 
-async function requestOf(file: string, options: Options, deps: CliDeps): Promise<Omit<RestorePlanRequest, "name">> {
-  const { keyFile, engine = "", address = "" } = options;
+async function requestOf(options: Options, deps: CliDeps): Promise<Omit<RestorePlanRequest, "name" | "path">> {
+  const { keyFile, engine = "", address = "", credentials } = options;
   if (keyFile === undefined) throw new CliError("Error: --key-file must name the file with the snapshot's key.\n");
+  if (keyFile === "-" && credentials === "-") {
+    throw new CliError("Error: only one of --key-file and --credentials can come from stdin.\n");
+  }
+  if (engine === "external") {
+    throw new CliError(
+      "Error: a snapshot is restored into sqlite or etcd; 'k8s datastore migrate --to external --file FILE' moves the data on then.\n",
+    );
+  }
   if (engine !== "" && engine !== "sqlite" && engine !== "etcd") {
     throw new CliError("Error: --engine must be sqlite or etcd.\n");
   }
@@ -82,6 +100,5 @@ async function requestOf(file: string, options: Options, deps: CliDeps): Promise
   const key = await readText(keyFile, deps).catch((error: unknown) => {
     throw failed(`Could not read the key from ${keyFile}.`, error);
   });
-  const { resolve } = await import("node:path");
-  return { path: resolve(file), key, engine, address };
+  return { key, engine, address };
 }

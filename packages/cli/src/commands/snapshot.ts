@@ -1,11 +1,19 @@
-import type { ListSnapshotsResponse, SaveSnapshotRequest, Snapshot, SnapshotKeyResponse } from "@k8sd/api-types";
+import type {
+  ListSnapshotsRequest,
+  ListSnapshotsResponse,
+  SaveSnapshotRequest,
+  Snapshot,
+  SnapshotKeyResponse,
+} from "@k8sd/api-types";
 import type { Command } from "commander";
 import { CliError, failed } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
 import { atLeastMinimum, second } from "../duration.ts";
 import { parseOutputFormat, render } from "../format/output.ts";
 import { connect, requireLocalNode, requireRoot } from "../session.ts";
+import { type StoreFlags, storeFlags, storeOf } from "../store-flags.ts";
 import { countFlag, durationFlag, subcommand } from "../usage.ts";
+import { fetchCommand } from "./snapshot-fetch.ts";
 import { restoreCommand } from "./snapshot-restore.ts";
 import { scheduleCommand } from "./snapshot-schedule.ts";
 import { storeCommand } from "./snapshot-store.ts";
@@ -18,6 +26,7 @@ export function snapshotCommand(deps: CliDeps): Command {
   command.addCommand(keyCommand(deps));
   command.addCommand(saveCommand(deps));
   command.addCommand(listCommand(deps));
+  command.addCommand(fetchCommand(deps));
   command.addCommand(scheduleCommand(deps));
   command.addCommand(storeCommand(deps));
   command.addCommand(restoreCommand(deps));
@@ -114,7 +123,7 @@ function saveCommand(deps: CliDeps): Command {
   });
 }
 
-interface ListOptions {
+interface ListOptions extends StoreFlags {
   readonly directory?: string;
   readonly store?: boolean;
   readonly outputFormat: string;
@@ -122,18 +131,26 @@ interface ListOptions {
 }
 
 function listCommand(deps: CliDeps): Command {
-  const command = withOutput(
-    subcommand("list", "List the snapshots in a directory", deps).option(
-      "--directory <directory>",
-      "where they are (default: the node's own directory)",
-    ),
-  ).option("--store", "list those in the cluster's store instead");
+  const command = storeFlags(
+    withOutput(
+      subcommand("list", "List the snapshots in a directory, or in a store", deps).option(
+        "--directory <directory>",
+        "where they are (default: the node's own directory)",
+      ),
+    ).option("--store", "list those in the cluster's store instead"),
+  );
   durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
   return command.action(async (options: ListOptions) => {
     requireRoot(deps);
     const format = parseOutputFormat(options.outputFormat);
-    const { client, signal } = await session(command, atLeastMinimum(options.timeout, deps.printError), deps);
-    const body = { directory: await absolute(options.directory), store: options.store ?? false };
+    const timeout = atLeastMinimum(options.timeout, deps.printError);
+    const at = await storeOf(options, deps);
+    const place = { directory: await absolute(options.directory), store: options.store ?? false };
+    // Also on a machine that belongs to no cluster: it may be about to become one.
+    const client = await connect(command, deps);
+    const { deadline } = await import("../client/client.ts");
+    const signal = deadline(timeout);
+    const body: ListSnapshotsRequest = { ...place, ...(at === undefined ? {} : { at }) };
     const found = await client
       .query<ListSnapshotsResponse>("GET", "/k8sd/snapshots", { body, signal })
       .catch((error: unknown) => {

@@ -15,6 +15,16 @@ export function savedOutput(saved: Snapshot): Output {
   return { plain: () => lines.join("\n"), json: () => fields(saved), yaml: () => yaml(saved) };
 }
 
+export function fetchedOutput(fetched: Snapshot): Output {
+  const { path, bytes, content } = fetched;
+  const key = content === undefined ? "" : `; it opens with the key ${content.key}`;
+  const lines = [
+    `Fetched ${path}, ${size(bytes)}; its checksum is right.`,
+    `Restore it with 'k8s snapshot restore ${path} --key-file FILE'${key}.`,
+  ];
+  return { plain: () => lines.join("\n"), json: () => fields(fetched), yaml: () => yaml(fetched) };
+}
+
 export function snapshotsOutput({ directory, snapshots }: ListSnapshotsResponse): Output {
   return {
     plain: () =>

@@ -102,6 +102,51 @@ describe.concurrent("k8s snapshot save and list", () => {
   });
 });
 
+const storeAt = async (daemon: { readonly directory: string }): Promise<readonly string[]> => {
+  const file = join(daemon.directory, "credentials");
+  await writeFile(file, "aws_access_key_id = AK\naws_secret_access_key=s/e+c\n");
+  return ["--url", "https://s3.example", "--bucket", "b1", "--credentials", file];
+};
+const at = {
+  url: "https://s3.example",
+  bucket: "b1",
+  prefix: "",
+  region: "us-east-1",
+  "access-key-id": "AK",
+  "secret-access-key": "s/e+c",
+  ca: "",
+};
+const fresh: Routes = {
+  "GET /1.0/k8sd/node": (_request, answer) => sendError(answer, 503, "The node is not part of a cluster."),
+};
+
+describe.concurrent("a store, on a machine that belongs to no cluster,", () => {
+  test("is listed", async () => {
+    await using daemon = await createFakeDaemon({
+      ...fresh,
+      "GET /1.0/k8sd/snapshots": (_request, answer) => sendSync(answer, { directory: "the store", snapshots: [saved] }),
+    });
+    const { code, stdout } = await run(daemon.stateDir, "list", ...(await storeAt(daemon)));
+    expect([code, stdout]).toEqual([0, expect.stringContaining(saved.name)]);
+    expect(daemon.received.at(-1)?.body).toEqual({ directory: "", store: false, at });
+  });
+
+  test("gives a snapshot", async () => {
+    await using daemon = await createFakeDaemon({
+      ...fresh,
+      "POST /1.0/k8sd/snapshots/fetch": (_request, answer) => sendSync(answer, saved),
+    });
+    const flags = ["--directory", "/s", ...(await storeAt(daemon))];
+    const { code, stdout } = await run(daemon.stateDir, "fetch", saved.name, ...flags);
+    expect([code, stdout]).toEqual([
+      0,
+      `Fetched ${saved.path}, 182.2 KiB; its checksum is right.\nRestore it with 'k8s snapshot restore ${saved.path} --key-file FILE'; it opens with the key 0123456789abcdef.\n`,
+    ]);
+    const body = { name: saved.name, directory: "/s", at, timeout: 3_600_000_000_000 };
+    expect(daemon.received.at(-1)?.body).toEqual(body);
+  });
+});
+
 describe.concurrent("k8s snapshot restore", () => {
   const plan: RestorePlan = {
     mode: "in-place",
@@ -157,6 +202,21 @@ describe.concurrent("k8s snapshot restore", () => {
     expect(daemon.received.at(-1)?.body).toEqual({ ...body, timeout: 900_000_000_000 });
   });
 
+  test("of a snapshot in a store fetches it first", async () => {
+    await using daemon = await createFakeDaemon({
+      ...restoring(plan),
+      "POST /1.0/k8sd/snapshots/fetch": (_request, answer) => sendSync(answer, saved),
+    });
+    const [, , ...key] = await withKey(daemon);
+    expect((await run(daemon.stateDir, "restore", saved.name, ...key, "--store", "--yes")).code).toBe(0);
+    const bodies = daemon.received.filter(({ method }) => method === "POST").map(({ body }) => body);
+    expect(bodies).toEqual([
+      { name: saved.name, directory: "", timeout: 900_000_000_000 },
+      expect.objectContaining({ path: saved.path }),
+      expect.objectContaining({ path: saved.path }),
+    ]);
+  });
+
   test("says why it should not be done, and does it by force", async () => {
     const refusal = { message: "cannot restore the snapshot: n2 answers", remedy: "Stop it.", forceable: true };
     await using daemon = await createFakeDaemon(restoring({ ...plan, refusal }));
@@ -170,6 +230,9 @@ describe.concurrent("k8s snapshot restore", () => {
     [["restore", "/s/a"], "--key-file must name the file"],
     [["restore", "/s/a", "--key-file", "/no/such/key"], "Could not read the key from /no/such/key"],
     [["restore", "/s/a", "--key-file", "-", "--engine", "mysql"], "--engine must be sqlite or etcd"],
+    [["restore", "/s/a", "--key-file", "-", "--engine", "external"], "k8s datastore migrate --to external"],
+    [["restore", "a", "--key-file", "-", "--credentials", "-"], "only one of --key-file and --credentials"],
+    [["restore", "a", "--key-file", "/dev/null", "--url", "https://s3"], "needs --url, --bucket and --credentials"],
     [["restore", "/s/a", "--key-file", "-", "--name", "n9"], "for a machine without a cluster"],
   ])("%j is refused", async (args, text) => {
     await using daemon = await createFakeDaemon(restoring(plan));

@@ -232,6 +232,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
         ...deps,
         paths: host.paths,
         self: () => member().view,
+        isMember: () => identity.read() !== undefined,
         members: deps.roster.members,
       }),
       ...createRestore({ ...deps, kubernetes: options.kubernetes }),

@@ -37,6 +37,7 @@ import type {
   SnapshotKeyResponse,
   SnapshotScheduleRequest,
   SnapshotScheduleStatus,
+  SnapshotStore,
   SnapshotStoreStatus,
   StandingResponse,
 } from "@k8sd/api-types";
@@ -128,6 +129,16 @@ export interface SaveSnapshotOrder {
   readonly store: boolean;
   /** 0 = all are kept. */
   readonly keep: number;
+  /** 0 = the domain's own ceiling. */
+  readonly timeoutMs: number;
+}
+
+export interface FetchOrder {
+  readonly name: string;
+  /** "" = the node's own. */
+  readonly directory: string;
+  /** Undefined: the cluster's store. */
+  readonly at?: SnapshotStore | undefined;
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }
@@ -258,6 +269,8 @@ export interface Domain {
     createKey(request: SnapshotKeyRequest, signal: AbortSignal): Promise<SnapshotKeyResponse>;
     list(request: ListSnapshotsRequest, signal: AbortSignal): Promise<ListSnapshotsResponse>;
     save(order: SaveSnapshotOrder, options: { readonly requestId: string }): OperationRun<Snapshot>;
+    /** From a store to this node, also where it belongs to no cluster. */
+    fetch(order: FetchOrder, options: { readonly requestId: string }): OperationRun<Snapshot>;
     store(signal: AbortSignal): Promise<SnapshotStoreStatus>;
     /** It is written to and read from before it is recorded. */
     setStore(request: SetSnapshotStoreRequest, signal: AbortSignal): Promise<void>;

@@ -18,6 +18,7 @@ export type OperationKind =
   | "set-address"
   | "migrate"
   | "snapshot"
+  | "fetch-snapshot"
   | "restore";
 
 /** A change as a list of steps that can be finished or taken back at any point, also by a process that starts later. */

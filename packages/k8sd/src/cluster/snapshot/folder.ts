@@ -24,6 +24,14 @@ export function snapshotName(at: number, id: string): string {
   return `${time}-${id.slice(0, 8)}${suffix}`;
 }
 
+/** Names come from outside, and become paths. */
+export function checkedName(name: string): string {
+  if (/^[\w-][\w.-]*$/.test(name) && name.endsWith(suffix)) return name;
+  throw new AppError("invalid", `cannot fetch ${JSON.stringify(name)}: it is no name of a snapshot`, {
+    remedy: "Look what there is with 'k8s snapshot list --store'.",
+  });
+}
+
 export function checkedDirectory(directory: string): string {
   if (isAbsolute(directory)) return normalize(directory);
   throw new AppError("invalid", `cannot keep snapshots in ${JSON.stringify(directory)}: it is no absolute path`, {

@@ -8,6 +8,7 @@ import type { OperationRun, Runner } from "../../operations/runner.ts";
 import type { Connections } from "../connections.ts";
 import { createRecords } from "../records.ts";
 import type { Seal } from "../seal.ts";
+import { createFetch } from "./fetch.ts";
 import { checkedDirectory, type StoredSnapshot, snapshotName, snapshotsIn, snapshotsInStore } from "./folder.ts";
 import { withoutKey, withoutStore } from "./save-executors.ts";
 import { planSave } from "./save-plan.ts";
@@ -19,6 +20,8 @@ export interface SnapshotsDeps extends Pick<ScheduleDeps, "self" | "members"> {
   readonly paths: Paths;
   readonly connections: () => Connections;
   readonly seal: () => Promise<Seal>;
+  /** False: this machine belongs to no cluster. */
+  readonly isMember: () => boolean;
   readonly runner: Pick<Runner, "find" | "start">;
   readonly now: () => number;
 }
@@ -67,21 +70,23 @@ export function createSnapshots(deps: SnapshotsDeps) {
     return deps.runner.start(planSave(input, requestId), { timeoutMs });
   }
 
-  async function listed(directory: string, store: boolean, signal: AbortSignal): Promise<readonly StoredSnapshot[]> {
-    if (!store) return snapshotsIn(directory);
-    const options = await (await settings()).store(signal);
-    if (options === undefined) throw withoutStore();
-    return snapshotsInStore(options, deps.now, signal);
+  async function listed(
+    { directory, store, at }: ListSnapshotsRequest,
+    signal: AbortSignal,
+  ): Promise<readonly StoredSnapshot[]> {
+    if (!store && at === undefined) return snapshotsIn(directory);
+    return snapshotsInStore(await storeAt(at, signal), deps.now, signal);
   }
 
   async function describe({ directory, store, name }: Place): Promise<Snapshot> {
-    const all = await listed(directory, store, AbortSignal.timeout(listMs));
+    const all = await listed({ directory, store }, AbortSignal.timeout(listMs));
     const found = all.find((snapshot) => snapshot.name === name);
     if (found !== undefined) return snapshotView(found);
     throw new AppError("not-found", `cannot describe the snapshot ${name}: it is not in ${directory} any more`);
   }
 
   const { schedule, setSchedule } = createSchedule({ ...deps, settings });
+  const { storeAt, fetch } = createFetch({ ...deps, settings }, describe);
   const { store, setStore } = createSnapshotStore({ ...deps, settings });
   return {
     settings,
@@ -89,6 +94,7 @@ export function createSnapshots(deps: SnapshotsDeps) {
     setSchedule,
     store,
     setStore,
+    fetch,
 
     /** The key as its holder gets it; the cluster keeps only what closes snapshots. */
     async createKey({ replace }: { readonly replace: boolean }, signal: AbortSignal): Promise<SnapshotKeyResponse> {
@@ -104,10 +110,11 @@ export function createSnapshots(deps: SnapshotsDeps) {
       return { key: text, id: keyIdOf(lock) };
     },
 
-    async list({ directory, store }: ListSnapshotsRequest, signal: AbortSignal): Promise<ListSnapshotsResponse> {
-      const checked = checkedDirectory(directory || deps.paths.snapshots);
-      const all = await listed(checked, store, signal);
-      return { directory: store ? "the store" : checked, snapshots: all.map(snapshotView) };
+    async list(request: ListSnapshotsRequest, signal: AbortSignal): Promise<ListSnapshotsResponse> {
+      const directory = checkedDirectory(request.directory || deps.paths.snapshots);
+      const all = await listed({ ...request, directory }, signal);
+      const inStore = request.store || request.at !== undefined;
+      return { directory: inStore ? "the store" : directory, snapshots: all.map(snapshotView) };
     },
 
     save(order: SaveOrder, { requestId }: { readonly requestId: string }): DeferredRun<Snapshot> {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { SetSnapshotStoreRequest, SnapshotStoreStatus } from "@k8sd/api-types";
+import type { SetSnapshotStoreRequest, SnapshotStore, SnapshotStoreStatus } from "@k8sd/api-types";
 import { createS3Store } from "../../datastore/snapshot/s3/client.ts";
 import type { S3Options } from "../../datastore/snapshot/s3/request.ts";
 import { AppError } from "../../lib/app-error.ts";
@@ -8,6 +8,18 @@ import type { SnapshotSettings } from "./settings.ts";
 export interface StoreDeps {
   readonly settings: () => Promise<SnapshotSettings>;
   readonly now: () => number;
+}
+
+export function storeOptions(given: SnapshotStore): S3Options {
+  const { url, bucket, prefix, region, ca } = given;
+  return {
+    url: new URL(url).origin,
+    bucket,
+    prefix: prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`,
+    region,
+    credentials: { accessKeyId: given["access-key-id"], secretAccessKey: given["secret-access-key"] },
+    ...(ca === "" ? {} : { ca }),
+  };
 }
 
 /** Where snapshots go that are not kept in a directory. */
@@ -41,15 +53,7 @@ export function createSnapshotStore({ settings, now }: StoreDeps) {
         }
         return known.setStore(undefined, signal);
       }
-      const { url, bucket, region, ca } = wanted;
-      const options: S3Options = {
-        url: new URL(url).origin,
-        bucket,
-        prefix: wanted.prefix === "" || wanted.prefix.endsWith("/") ? wanted.prefix : `${wanted.prefix}/`,
-        region,
-        credentials: { accessKeyId: wanted["access-key-id"], secretAccessKey: wanted["secret-access-key"] },
-        ...(ca === "" ? {} : { ca }),
-      };
+      const options = storeOptions(wanted);
       await check(options, signal);
       await known.setStore(options, signal);
     },

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { type FileHandle, open } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createZstdCompress, createZstdDecompress } from "node:zlib";
@@ -142,6 +143,17 @@ export async function readSnapshotFile<T>(
   } finally {
     await handle.close();
   }
+}
+
+/** Whether all of it is there as it was written; who wrote it, only its key tells. */
+export async function checkSnapshotFile(path: string, signal: AbortSignal): Promise<void> {
+  await readSnapshotHeader(path);
+  const { size } = await stat(path);
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path, { end: size - checksumBytes - 1 }), hash, { signal });
+  const written: Buffer[] = [];
+  for await (const part of createReadStream(path, { start: size - checksumBytes })) written.push(part as Buffer);
+  if (!sameBytes(Buffer.concat(written), hash.digest())) throw damaged();
 }
 
 async function readHead(read: ReadBytes): Promise<{

@@ -9,6 +9,9 @@ export const snapshots = [
   starts("saveSnapshot", ({ domain, requestId }, { timeout, ...order }) =>
     domain.snapshots.save({ ...order, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
   ),
+  starts("fetchSnapshot", ({ domain, requestId }, { timeout, ...order }) =>
+    domain.snapshots.fetch({ ...order, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+  ),
   answers("snapshotStore", ({ domain, signal }) => domain.snapshots.store(signal)),
   answers("setSnapshotStore", async ({ domain, signal }, request) => {
     await domain.snapshots.setStore(request, signal);

@@ -107,6 +107,7 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       createKey: async () => ({ key: "k", id: "0" }),
       list: async ({ directory }) => ({ directory, snapshots: [] }),
       save: ({ directory }) => run([], { name: "s", path: `${directory}/s`, bytes: 1 }),
+      fetch: ({ name, directory }) => run([], { name, path: `${directory}/${name}`, bytes: 1 }),
       store: async () => ({}),
       setStore: async () => {},
       schedule: async () => ({}),
