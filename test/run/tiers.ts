@@ -27,6 +27,7 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/external-etcd/external-etcd.test.ts",
       "test/scenarios/join/five-nodes.test.ts",
       "test/scenarios/mesh/agent.test.ts",
+      "test/scenarios/migrate/hindered.test.ts",
       "test/scenarios/migrate/join.test.ts",
       "test/scenarios/migrate/kubernetes.test.ts",
       "test/scenarios/migrate/pause.test.ts",

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { nanoseconds, textList } from "./bounds.ts";
+import { nanoseconds, textList, timestamp } from "./bounds.ts";
 import { operationEvent } from "./operation.ts";
 
 /** A node that keeps the cluster's data. */
@@ -34,5 +34,11 @@ export const migrateRequest = z.strictObject({
 });
 export type MigrateRequest = z.infer<typeof migrateRequest>;
 
-export const migrateResponse = z.object({ from: z.string(), to: z.string() });
+export const migrateResponse = z.object({
+  from: z.string(),
+  to: z.string(),
+  /** When writes were paused, and for how long. */
+  "paused-at": timestamp.optional(),
+  "pause-ms": z.number().optional(),
+});
 export type MigrateResponse = z.infer<typeof migrateResponse>;

@@ -28,6 +28,8 @@ export const operationStatus = z.object({
   "finished-at": timestamp.optional(),
   /** Why it failed or was given up. */
   error: z.string().optional(),
+  /** What whoever began it was answered with. */
+  result: z.unknown().optional(),
 });
 export type OperationStatus = z.infer<typeof operationStatus>;
 

@@ -3,6 +3,7 @@ import { type MigrateStep, type MovableEngine, planMigrate } from "@k8sd/k8sd/cl
 import { expect } from "vitest";
 import { aBootstrapInput } from "../../../packages/k8sd/test/support/bootstrap-input.ts";
 import { becomesReady, k8s } from "../../expect-node.ts";
+import { killGroup } from "../../hosts/exec.ts";
 import type { Host } from "../../hosts/types.ts";
 import { callDaemon } from "../../node.ts";
 import { etcdctl } from "../recover/three.ts";
@@ -157,4 +158,18 @@ export async function migratesUnderLoad(host: Host, to: Engine, from = other(to)
   await isOn(host, to);
   expect((await report(host)).revision).toBeGreaterThan(seen);
   return pauseMs;
+}
+
+/** Somebody else listens where members of etcd find each other. */
+export async function peerPortTaken(host: Host): Promise<AsyncDisposable> {
+  const listener = host.spawn(["python3", "-m", "http.server", "2380"]);
+  const answers = async () =>
+    (await host.tryRun(["curl", "-s", "-o", "/dev/null", "http://127.0.0.1:2380/"])).exitCode === 0;
+  await expect.poll(answers, { timeout: 30_000 }).toBe(true);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      killGroup(listener);
+      await expect.poll(answers, { timeout: 30_000 }).toBe(false);
+    },
+  };
 }

@@ -7,9 +7,11 @@ export function datastoreOutput(report: DatastoreReport): Output {
   return { plain: () => lines(report).join("\n"), json: () => report, yaml: value };
 }
 
-export function migratedOutput({ from, to }: MigrateResponse): Output {
-  const value = () => ({ from, to });
-  return { plain: () => `The cluster's data has moved from ${from} to ${to}.`, json: value, yaml: value };
+export function migratedOutput(result: MigrateResponse): Output {
+  const { from, to, "pause-ms": pauseMs } = result;
+  const pause = pauseMs === undefined ? "" : ` Writes were paused for ${pauseMs} ms.`;
+  const plain = () => `The cluster's data has moved from ${from} to ${to}.${pause}`;
+  return { plain, json: () => result, yaml: () => result as YamlValue };
 }
 
 function lines(report: DatastoreReport): string[] {

@@ -17,10 +17,11 @@ const report: DatastoreReport = {
     { name: "node2", role: "learner", address: "https://10.0.0.2:2379" },
   ],
 };
+const moved = { from: "sqlite", to: "etcd", "paused-at": "2026-01-02T03:04:05.000Z", "pause-ms": 812 };
 const answering = (seen: DatastoreReport): Routes => ({
   "GET /1.0/k8sd/node": (_request, answer) => sendSync(answer, localNode),
   "GET /1.0/k8sd/datastore": (_request, answer) => sendSync(answer, seen),
-  "POST /1.0/k8sd/datastore/migration": (_request, answer) => sendSync(answer, { from: "sqlite", to: "etcd" }),
+  "POST /1.0/k8sd/datastore/migration": (_request, answer) => sendSync(answer, moved),
 });
 
 function run(stateDir: string, ...args: string[]): Promise<CliResult> {
@@ -67,12 +68,17 @@ member:     node2   learner   https://10.0.0.2:2379
   test("migrate asks for the engine that is named, and for no other", async () => {
     await using daemon = await createFakeDaemon(answering(report));
     const done = await run(daemon.stateDir, "migrate", "--to", "etcd", "--timeout", "60s");
-    expect([done.code, done.stdout]).toEqual([0, "The cluster's data has moved from sqlite to etcd.\n"]);
+    expect([done.code, done.stdout]).toEqual([
+      0,
+      "The cluster's data has moved from sqlite to etcd. Writes were paused for 812 ms.\n",
+    ]);
     expect(daemon.received.at(-1)?.body).toEqual({ to: "etcd", timeout: 60e9 });
+    const json = await run(daemon.stateDir, "migrate", "--to", "etcd", "--output-format", "json");
+    expect(JSON.parse(json.stdout)).toEqual(moved);
     const asked = daemon.received.length;
     for (const flags of [[], ["--to", "postgresql"]]) {
       const refused = await run(daemon.stateDir, "migrate", ...flags);
-      expect([refused.code, refused.stderr]).toEqual([1, "Error: --to must be etcd or sqlite.\n"]);
+      expect([refused.code, refused.stderr]).toEqual([1, "Error: --to must be etcd, sqlite or external.\n"]);
     }
     expect(daemon.received.length).toBe(asked);
   });

@@ -176,7 +176,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
       );
     },
 
-    ...createStatus({ ...deps, member }),
+    ...createStatus({ ...deps, member, moving: migration.moving }),
 
     async kubeconfig(server: string, _signal: AbortSignal): Promise<string> {
       const { view } = member().view;

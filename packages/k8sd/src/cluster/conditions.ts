@@ -8,14 +8,17 @@ import { errorText } from "../lib/app-error.ts";
 import { withDeadline } from "../lib/wait.ts";
 import type { BootstrapInput } from "./bootstrap/plan.ts";
 import { serviceStages } from "./bootstrap/plan.ts";
+import type { Notice } from "./notices.ts";
 
 export interface ConditionDeps {
   readonly services: Pick<ServiceManager, "statuses">;
   /** Of a control plane. */
-  readonly datastore: Pick<Datastore, "status"> | undefined;
+  readonly datastore: (() => Promise<Pick<Datastore, "status">>) | undefined;
   /** Of a worker: when a control plane last told it who is in. */
   readonly heardAt: () => number | undefined;
-  readonly kube: KubeClient | undefined;
+  readonly kube: (() => Promise<KubeClient>) | undefined;
+  /** A move of the cluster's data that is under way here. */
+  readonly moving: () => Notice | undefined;
   readonly now: () => number;
 }
 
@@ -43,7 +46,11 @@ export async function observeConditions(
       ? { ControlPlaneAnswers: async () => observeControlPlane(deps) }
       : {
           DatastoreAnswers: async (abort: AbortSignal) => {
-            const seen = await observeDatastore(datastore, abort);
+            const seen = await observeDatastore(datastore, abort).catch((error: unknown) => {
+              const notice = deps.moving();
+              if (notice !== undefined) return { ok: false, ...notice };
+              throw error;
+            });
             if (seen.reason === "NoQuorum") noQuorum.abort(new Error("the datastore has no quorum"));
             return seen;
           },
@@ -51,8 +58,8 @@ export async function observeConditions(
     ...(kube === undefined
       ? {}
       : {
-          APIServerReady: (abort: AbortSignal) => observeApiServer(kube, abort),
-          NodeReady: (abort: AbortSignal) => observeNode(input.view.name, kube, abort),
+          APIServerReady: async (abort: AbortSignal) => observeApiServer(await kube(), abort),
+          NodeReady: async (abort: AbortSignal) => observeNode(input.view.name, await kube(), abort),
         }),
   };
   return Promise.all(
@@ -83,8 +90,11 @@ async function observeServices(
   return { ok: false, reason: "NotRunning", message: list.join(", ") };
 }
 
-async function observeDatastore(datastore: Pick<Datastore, "status">, signal: AbortSignal): Promise<Observation> {
-  const { version, leader } = await datastore.status({ signal });
+async function observeDatastore(
+  datastore: () => Promise<Pick<Datastore, "status">>,
+  signal: AbortSignal,
+): Promise<Observation> {
+  const { version, leader } = await (await datastore()).status({ signal });
   // It answers this alone too, but it neither reads nor writes then.
   if (leader === 0n) {
     const message = "it has no leader: too few control planes reach each other; see 'k8s recover' if they are lost";

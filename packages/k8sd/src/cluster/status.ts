@@ -9,7 +9,7 @@ import { toUserFacing } from "./config/user-facing.ts";
 import type { Connections } from "./connections.ts";
 import { engineName } from "./engine-name.ts";
 import { featureStatuses } from "./features.ts";
-import type { Notices } from "./notices.ts";
+import type { Notice, Notices } from "./notices.ts";
 import type { Roster } from "./roster.ts";
 
 type Member = NodeIdentity<BootstrapInput>;
@@ -23,11 +23,14 @@ export interface StatusDeps {
   readonly roster: Pick<Roster, "members" | "heardAt">;
   readonly liveness: () => ReadonlyMap<string, Liveness> | undefined;
   readonly notices: Pick<Notices, "all">;
+  /** A move of the cluster's data that is under way here. */
+  readonly moving: () => Notice | undefined;
   readonly now: () => number;
 }
 
 /** What the node says of itself and of its cluster. */
-export function createStatus({ host, member, connections, roster, liveness, notices, now }: StatusDeps) {
+export function createStatus(deps: StatusDeps) {
+  const { host, member, connections, roster, liveness, notices, now } = deps;
   /** The control planes, as far as they are known; before the first look that is this node alone. */
   function memberStatuses(self: Member): NodeStatus[] {
     const own = memberStatus(self);
@@ -64,8 +67,9 @@ export function createStatus({ host, member, connections, roster, liveness, noti
         input,
         {
           services: host.services,
-          datastore: isWorker ? undefined : await connections().datastore(),
-          kube: input.kubernetes && !isWorker ? await connections().kube() : undefined,
+          datastore: isWorker ? undefined : async () => connections().datastore(),
+          kube: input.kubernetes && !isWorker ? async () => connections().kube() : undefined,
+          moving: deps.moving,
           heardAt: roster.heardAt,
           now,
         },

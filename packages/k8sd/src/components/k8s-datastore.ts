@@ -41,8 +41,16 @@ function render(node: NodeView, initialRevision?: number) {
   return { service, files: [], directories: [{ path: paths.datastore, mode: 0o700 }] };
 }
 
-/** Asks the engine for its status with k8sd's own certificate, over the local endpoint. */
-export async function datastoreReady(name: string, node: NodeView, signal: AbortSignal): Promise<void> {
+/**
+ * Asks the engine for its status over the local endpoint.
+ * @param client absent: k8sd's own certificate
+ */
+export async function datastoreReady(
+  name: string,
+  node: NodeView,
+  signal: AbortSignal,
+  client?: { readonly cert: Buffer; readonly key: Buffer },
+): Promise<void> {
   const { paths, datastore } = node;
   if (datastore.engine === "external") throw new AppError("internal", "an external datastore is no component");
   const { clientPort } = datastore;
@@ -50,8 +58,8 @@ export async function datastoreReady(name: string, node: NodeView, signal: Abort
     async (abort) => {
       const [ca, cert, key] = await Promise.all([
         readFile(pkiFiles(paths).etcdCa.crt),
-        readFile(paths.datastoreClientCert),
-        readFile(paths.datastoreClientKey),
+        client?.cert ?? readFile(paths.datastoreClientCert),
+        client?.key ?? readFile(paths.datastoreClientKey),
       ]);
       const answer = await grpcCall({
         target: { url: `https://${hostPort(node.loopback, clientPort)}`, ca, cert, key },

@@ -37,6 +37,8 @@ export interface Journal {
   steps(id: string): readonly JournaledStep[];
   step(id: string, step: number, state: StepState): void;
   note(id: string, step: number, note: string): void;
+  /** Adds to the result; both are JSON objects. */
+  add(id: string, result: string): void;
   /** Marks a step as done in one transaction with other writes to the same database. */
   commit(id: string, step: number, write: () => void): void;
   secret(id: string): string | undefined;
@@ -98,12 +100,13 @@ export function createJournal(db: NodeDb, now: () => number): Journal {
      ON CONFLICT DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at,
        began_at = iif(excluded.state IN ('started', 'undoing'), excluded.began_at, began_at)`,
   );
+  const addResult = db.prepare("UPDATE operation SET result = json_patch(coalesce(result, '{}'), ?) WHERE id = ?");
   const setNote = db.prepare("UPDATE operation_step SET note = ? WHERE operation_id = ? AND step = ?");
   const secret = db.prepare<[string], { value: string }>("SELECT value FROM operation_secret WHERE operation_id = ?");
   const forgetSecret = db.prepare("DELETE FROM operation_secret WHERE operation_id = ?");
   const setUndoing = db.prepare("UPDATE operation SET state = 'undoing', error = ? WHERE id = ?");
   const setFinished = db.prepare(
-    "UPDATE operation SET state = ?, result = ?, error = coalesce(?, error), finished_at = ? WHERE id = ?",
+    "UPDATE operation SET state = ?, result = coalesce(?, result), error = coalesce(?, error), finished_at = ? WHERE id = ?",
   );
   const prune = db.prepare(
     `DELETE FROM operation WHERE state IN ('done', 'undone') AND id NOT IN
@@ -139,6 +142,9 @@ export function createJournal(db: NodeDb, now: () => number): Journal {
     },
     note: (id, step, note) => {
       setNote.run(note, id, step);
+    },
+    add: (id, result) => {
+      addResult.run(result, id);
     },
     commit: db.transaction((id: string, step: number, write: () => void) => {
       write();

@@ -66,11 +66,18 @@ export function createExecution(deps: ExecutionDeps) {
       conclude: (text) => {
         conclusion = text;
       },
+      add: (result) => journal.add(id, JSON.stringify(result)),
+      added,
       remember: (value) => journal.note(id, index, JSON.stringify(value)),
       commit: (write) => journal.commit(id, index, write),
       input: plan.input,
       secret: journal.secret(id),
     };
+  }
+
+  function added(): Readonly<Record<string, Json>> {
+    const text = journal.byId(id)?.result;
+    return text === undefined ? {} : (JSON.parse(text) as Record<string, Json>);
   }
 
   /** Runs `work` with the fault points around it; "in" is reached while the work is under way. */
@@ -130,8 +137,8 @@ export function createExecution(deps: ExecutionDeps) {
   }
 
   return {
-    /** Runs what is not done. Before the point of no return the first error ends it; after, it is tried until `signal` ends. */
-    async forward(signal: AbortSignal): Promise<void> {
+    /** Runs what is not done, and gives the result. Before the point of no return the first error ends it; after, it is tried until `signal` ends. */
+    async forward(signal: AbortSignal): Promise<Json> {
       const done = new Set(journal.steps(id).flatMap((entry) => (entry.state === "done" ? [entry.step] : [])));
       for (const index of plan.steps.keys()) {
         if (done.has(index)) continue;
@@ -150,7 +157,10 @@ export function createExecution(deps: ExecutionDeps) {
           }
         }
       }
-      journal.finish(id, "done", { result: JSON.stringify(plan.result) });
+      const more = added();
+      const whole = Object.keys(more).length === 0 ? plan.result : { ...(plan.result as object), ...more };
+      journal.finish(id, "done", { result: JSON.stringify(whole) });
+      return whole;
     },
 
     /** Takes back every step that was started, last first. Resolves to false when something could not be taken back. */

@@ -46,6 +46,10 @@ export interface StepContext {
   progress(progress: { readonly done: number; readonly of: number; readonly note?: string }): void;
   /** What the reader should know of how the step ended; it stands with its end. */
   conclude(note: string): void;
+  /** Durable before it returns: becomes part of the result, beside what the plan says. */
+  add(result: Readonly<Record<string, Json>>): void;
+  /** What was added so far, also before a restart. */
+  added(): Readonly<Record<string, Json | undefined>>;
   /** What `remember` recorded for this step, also before a restart. */
   readonly note: Json | undefined;
   /** Durable before it returns: what the undo of this step must know, recorded before the step changes anything. */

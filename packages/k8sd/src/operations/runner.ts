@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { OperationEvent } from "@k8sd/api-types";
 import type { Logger } from "pino";
 import { AppError, errorText } from "../lib/app-error.ts";
+import { sleep } from "../lib/wait.ts";
 import type { Journal, JournaledOperation } from "../node-db/journal.ts";
 import type { BoundaryHook } from "./boundary.ts";
 import { createEventLog } from "./event-log.ts";
@@ -59,6 +60,7 @@ export interface RunnerDeps {
 
 /** Longer than the slowest undo (stopping every service by its own deadline). */
 const undoTimeoutMs = 10 * 60_000;
+const againMs = 1_000;
 
 interface Live {
   readonly run: OperationRun;
@@ -108,8 +110,7 @@ export function createRunner(deps: RunnerDeps): Runner {
       const resumeBackward = how === "resume" && !execution.committed() && !execution.uncertain();
       try {
         if (resumeBackward) throw execution.reason();
-        await execution.forward(signal);
-        return plan.result;
+        return await execution.forward(signal);
       } catch (error) {
         // A daemon that stops leaves the journal as it is: the next start decides by it.
         if (stopping.signal.aborted)
@@ -137,9 +138,10 @@ export function createRunner(deps: RunnerDeps): Runner {
       live = undefined;
     });
     // Nobody may be listening (a restart resumes by itself); the journal holds the outcome.
-    result.catch((error: unknown) =>
-      log.info({ operation: operation.id, error: errorText(error) }, "Operation ended with an error"),
-    );
+    result.catch((error: unknown) => {
+      log.info({ operation: operation.id, error: errorText(error) }, "Operation ended with an error");
+      if (execution.committed()) void goOn(operation, plan);
+    });
     const run = {
       id: operation.id,
       events: { [Symbol.asyncIterator]: () => events.read()[Symbol.asyncIterator]() },
@@ -154,6 +156,14 @@ export function createRunner(deps: RunnerDeps): Runner {
       seen: events.seen,
     };
     return run;
+  }
+
+  /** What is final is finished by itself, although the time of whoever began it is over. */
+  async function goOn(operation: { id: string; requestId: string }, plan: Plan<Step>): Promise<void> {
+    await sleep(againMs, stopping.signal).catch(() => {
+      // The next start of the daemon goes on.
+    });
+    if (live === undefined && !stopping.signal.aborted) launch(operation, plan, undoTimeoutMs, "resume");
   }
 
   /** The journal keeps the last state of each step. */
@@ -176,7 +186,7 @@ export function createRunner(deps: RunnerDeps): Runner {
     events.end();
     const result =
       operation.state === "done"
-        ? Promise.resolve(plan.result)
+        ? Promise.resolve(operation.result === undefined ? plan.result : (JSON.parse(operation.result) as Json))
         : Promise.reject(
             operation.error === undefined
               ? new AppError("cancelled", `cannot finish ${operation.kind}: it was taken back`)

@@ -13,5 +13,8 @@ export function operationStatus(operation: JournaledOperation): OperationStatus 
     "started-at": new Date(operation.createdAt).toISOString(),
     ...(operation.finishedAt === undefined ? {} : { "finished-at": new Date(operation.finishedAt).toISOString() }),
     ...(error === undefined ? {} : { error: error.message }),
+    ...(operation.state !== "done" || operation.result === undefined
+      ? {}
+      : { result: JSON.parse(operation.result) as unknown }),
   };
 }

@@ -14,12 +14,14 @@ import { awaitService } from "../bootstrap/await-service.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { datastoreOptions } from "../connections.ts";
 import { createLedger, type EngineRecord } from "../ledger.ts";
+import type { NodeKey } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import { sealDatabaseUrl } from "./access.ts";
 import { dataOf, engineOf, onPort, secludedEngineOf, targetOf } from "./engines.ts";
 import type { MigrateInput, MigrateStep } from "./plan.ts";
 import { loneProblems } from "./preconditions.ts";
 import { refuseData, removeData, removeTarget, startTarget } from "./target.ts";
+import { endTrial, tryEngine } from "./trial.ts";
 
 export interface MigrateDeps {
   readonly host: Host;
@@ -31,6 +33,7 @@ export interface MigrateDeps {
     rest(): Promise<void>;
   };
   readonly seal: () => Promise<Seal>;
+  readonly nodeKey: Pick<NodeKey, "certificate">;
   /** What runs on members starts. */
   readonly joined: () => void;
 }
@@ -47,7 +50,6 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
   const { host, log } = deps;
   const { services, paths } = host;
   let underWay: UnderWay | undefined;
-  let pausedAt: number | undefined;
 
   const sourceOf = async ({ before }: MigrateInput) => openStore(await datastoreOptions(before.view));
 
@@ -112,7 +114,7 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
       run: async (_step, context) => {
         const { before, ports } = inputOf(context);
         await deps.member.rest();
-        pausedAt = performance.now();
+        context.add({ "paused-at": new Date(deps.now()).toISOString() });
         const engine = secludedEngineOf(before.view);
         const view = onPort(before.view, ports.source);
         await services.apply(engine.render(view).service, context.signal);
@@ -161,13 +163,20 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
           await syncDirectory(data);
           await syncDirectory(dirname(data));
         }
-        // From the next step on there is no way back to an engine that could listen there.
         const conflicts = await host.preflight.ports(
           portNeeds(after.view, [engineOf(after.view).name]),
           context.signal,
         );
         if (conflicts.length > 0) throw conflictsError("migrate the datastore", conflicts);
       },
+    },
+
+    "try-engine": {
+      run: async (_step, context) => {
+        const { view } = inputOf(context).after;
+        await tryEngine(view, deps.nodeKey.certificate(view.name, new Date(deps.now())), host, context.signal);
+      },
+      undo: (_step, context) => endTrial(inputOf(context).after.view, host, context.signal),
     },
 
     "commit-engine": {
@@ -188,9 +197,8 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
         await services.apply(engine.render(view).service, context.signal);
         await services.start(engine.name, context.signal);
         await awaitService(engine, view, services, context.signal);
-        if (pausedAt === undefined) return;
-        const pauseMs = Math.round(performance.now() - pausedAt);
-        pausedAt = undefined;
+        const pauseMs = deps.now() - Date.parse(String(context.added()["paused-at"]));
+        context.add({ "pause-ms": pauseMs });
         log.info({ pauseMs }, "The datastore takes writes again");
         context.conclude(`writes were paused for ${pauseMs} ms`);
       },

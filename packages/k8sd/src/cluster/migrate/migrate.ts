@@ -15,7 +15,7 @@ import { type Destination, destinationOf, type Wish } from "./destination.ts";
 import { withEngine } from "./engines.ts";
 import { planMigrate } from "./plan.ts";
 import { problemsOf } from "./preconditions.ts";
-import { brief, datastoreReport, migrationUnderWay } from "./report.ts";
+import { brief, datastoreReport, migrationUnderWay, moving } from "./report.ts";
 
 export interface MigrationDeps {
   readonly host: Host;
@@ -96,6 +96,7 @@ export function createMigration(deps: MigrationDeps) {
   return {
     makeRoom,
     underWay: () => migrationUnderWay(deps),
+    moving: () => moving(deps),
     report: (signal: AbortSignal): Promise<DatastoreReport> => datastoreReport(deps, signal),
 
     migrate(order: MigrateOrder, { requestId }: { readonly requestId: string }): DeferredRun<MigrateResponse> {

@@ -28,6 +28,7 @@ export type MigrateStep =
   | Bare<"pause-writes">
   | Bare<"finish-copy">
   | Bare<"stop-engines">
+  | Bare<"try-engine">
   | Bare<"commit-engine">
   | Bare<"keep-access">
   | Bare<"start-engine">
@@ -40,8 +41,8 @@ export type MigrateStep =
  * the other, so nothing that uses the datastore is started again.
  *
  * `commit-engine` is the point of no return, and stands before the new engine can be written to: until then nobody but the
- * copy has written to it, and all of it is taken back; from then on nobody can write to the old one any more, and the next
- * start goes on. So there is no moment at which two engines take writes, and none at which a write is lost.
+ * copy has written to it, and all of it is taken back; from then on nobody can write to the old one any more, and it is gone
+ * on with until it works. What would keep the new one from starting is found before, by a start that lets nobody in. So there is no moment at which two engines take writes, and none at which a write is lost.
  */
 export function planMigrate(input: MigrateInput, result: Json, requestId: string): Plan<MigrateStep> {
   const { before, after } = input;
@@ -55,6 +56,7 @@ export function planMigrate(input: MigrateInput, result: Json, requestId: string
     { kind: "pause-writes", title: "Pause writes", args: null },
     { kind: "finish-copy", title: "Copy the last changes and compare everything", args: null },
     { kind: "stop-engines", title: `Stop ${datastoreService(before.view)}`, args: null },
+    { kind: "try-engine", title: `Try ${datastoreService(after.view)} in its place, closed to all`, args: null },
     { kind: "commit-engine", title: `Keep the data in ${to} from now on`, args: null },
     ...(inDatabase.includes(true)
       ? [{ kind: "keep-access", title: "Seal what opens the datastore", args: null } as const]

@@ -4,6 +4,7 @@ import { errorText } from "../../lib/app-error.ts";
 import type { Journal } from "../../node-db/journal.ts";
 import type { Runner } from "../../operations/runner.ts";
 import { engineName } from "../engine-name.ts";
+import type { Notice } from "../notices.ts";
 import type { Self } from "../recover/copies.ts";
 
 export interface ReportDeps {
@@ -43,9 +44,24 @@ export async function datastoreReport(deps: ReportDeps, signal: AbortSignal): Pr
     };
   } catch (error) {
     signal.throwIfAborted();
-    const problem = migration === undefined ? errorText(error) : "it is moving, and answers again in a moment";
+    const problem = moving(deps)?.message ?? errorText(error);
     return { ...known, problem, alarms: [], members: [] };
   }
+}
+
+/** Of a migration under way, for the node's status. */
+export function moving(deps: Pick<ReportDeps, "journal" | "runner">): Notice | undefined {
+  const events = migrationUnderWay(deps);
+  if (events === undefined) return undefined;
+  const last = events.at(-1);
+  const failure = events.findLast(({ state }) => state === "failed");
+  const stands = failure !== undefined && last?.step === failure.step && ["failed", "started"].includes(last.state);
+  if (!stands) return { reason: "Moving", message: "it is moving, and answers again in a moment" };
+  const { title, note = "its reason is in the log" } = failure;
+  return {
+    reason: "Standing",
+    message: `it is moving, and cannot go on at "${title}": ${note}. k8sd tries again until it works: remove the reason`,
+  };
 }
 
 /** What a migration told so far that is under way on this node; of the progress within steps the last. */

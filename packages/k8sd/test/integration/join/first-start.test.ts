@@ -85,6 +85,8 @@ const context = (): StepContext => ({
   note: undefined,
   conclude: () => {},
   remember: () => {},
+  add: () => {},
+  added: () => ({}),
   commit: () => {},
   input: null,
   secret: undefined,

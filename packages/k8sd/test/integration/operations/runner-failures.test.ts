@@ -7,6 +7,7 @@ import { createJournal, type Journal } from "../../../src/node-db/journal.ts";
 import { openNodeDb } from "../../../src/node-db/node-db.ts";
 import type { Executor, Plan } from "../../../src/operations/plan.ts";
 import { createRunner } from "../../../src/operations/runner.ts";
+import { operationStatus } from "../../../src/operations/views.ts";
 
 interface Put {
   readonly kind: "put";
@@ -144,5 +145,35 @@ describe("what was done once", () => {
     const context = { signal: AbortSignal.timeout(5_000), onEvent: () => {} };
     expect(await test.runner.takeBack(["join"], reason, context)).toBe(true);
     expect([...test.world]).toEqual(["a", "b"]);
+  });
+});
+
+describe("an operation that is final", () => {
+  test("is gone on with by itself after the time of whoever began it", async () => {
+    let broken = true;
+    using it = start(async (step) => {
+      if (step.args === "b" && broken) throw new Error("the port is taken");
+    });
+    const plan = { ...planOf(), commit: 0 };
+    const { id, result } = it.runner.start(plan, { timeoutMs: 50 });
+    expect(await failureOf(result)).toMatchObject({ kind: "timeout" });
+    const state = () => it.runner.list().find((operation) => operation.id === id)?.state;
+    expect(state()).toBe("running");
+    broken = false;
+    await expect.poll(state, { timeout: 30_000 }).toBe("done");
+    expect(it.world).toEqual(new Set(["a", "b"]));
+    await it.runner.stop();
+  });
+
+  test("has what its steps found in its result, also for who asks later", async () => {
+    using it = start(async (step, context) => {
+      if (step.args === "a") context.add({ found: 1 });
+      else context.add({ sum: Number(context.added().found) + 1 });
+    });
+    const plan = planOf();
+    const whole = { ok: true, found: 1, sum: 2 };
+    expect(await it.runner.start(plan, { timeoutMs: 5_000 }).result).toEqual(whole);
+    expect(await it.runner.find(plan.requestId)?.result).toEqual(whole);
+    expect(it.runner.list().map(operationStatus)).toMatchObject([{ state: "done", result: whole }]);
   });
 });

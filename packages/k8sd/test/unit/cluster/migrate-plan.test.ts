@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { destinationOf } from "../../../src/cluster/migrate/destination.ts";
 import { engineOf, onPort, secludedEngineOf, targetOf, withEngine } from "../../../src/cluster/migrate/engines.ts";
 import { planMigrate } from "../../../src/cluster/migrate/plan.ts";
+import { trialOf } from "../../../src/cluster/migrate/trial.ts";
 import { aBootstrapInput } from "../../support/bootstrap-input.ts";
 
 const ports = { source: 40_001, target: 40_002 };
@@ -18,6 +19,7 @@ describe("a migration", () => {
     expect(kinds[commit]).toBe("commit-engine");
     expect(kinds.indexOf("stop-engines")).toBeLessThan(commit);
     expect(kinds.indexOf("finish-copy")).toBeLessThan(kinds.indexOf("stop-engines"));
+    expect(kinds.indexOf("try-engine")).toBe(commit - 1);
     expect(kinds.indexOf("start-engine")).toBeGreaterThan(commit);
     expect(kinds.indexOf("remove-source")).toBe(kinds.length - 1);
   });
@@ -42,6 +44,17 @@ describe("a migration", () => {
       const view = onPort(withEngine(before, engine).view, ports.target);
       const { args } = secludedEngineOf(view).render(view).service;
       expect(args["--listen-client-urls"]).toBe("https://127.0.0.1:40002");
+    }
+  });
+
+  test("tries each engine with the arguments that it will have, and lets in nobody who is let in then", () => {
+    const before = aBootstrapInput({ kubernetes: false });
+    for (const engine of ["sqlite", "etcd"] as const) {
+      const { view } = withEngine(before, engine);
+      const { args } = engineOf(view).render(view).service;
+      const tried = trialOf(view, "/ca.crt", { certificate: "", key: "" }).render(view).service;
+      expect(args["--trusted-ca-file"]).not.toBe("/ca.crt");
+      expect(tried.args).toEqual({ ...args, "--trusted-ca-file": "/ca.crt" });
     }
   });
 
