@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { databaseArgs, startPostgres } from "../datastore/support/postgres.ts";
 import type { DatastorePrograms } from "./datastore-programs.ts";
 
-export type SystemName = "etcd" | "ours" | "kine";
+/** The last one is ours as well. */
+export type SystemName = "etcd" | "ours" | "kine" | "postgres";
 
 /** One server under test, with an empty store of its own. */
 export interface System extends AsyncDisposable {
@@ -23,19 +25,46 @@ const repository = join(import.meta.dirname, "..", "..");
 const startDeadlineMs = 20_000;
 
 /**
- * All three make each acknowledged write durable: etcd by default, ours always; kine's default of synchronous=NORMAL does not,
+ * All make each acknowledged write durable: etcd and PostgreSQL (fsync, synchronous_commit) by default, ours always; kine's default of synchronous=NORMAL does not,
  * so it is told to, and all else of its default parameters stays.
  */
 const kineParameters =
   "_journal_mode=WAL&_busy_timeout=30000&_synchronous=FULL&_txlock=immediate&_stmt_cache_size=20&cache=shared";
 
-export async function startSystem(name: SystemName, programs: DatastorePrograms, folder: string): Promise<System> {
+export async function startSystem(
+  name: Exclude<SystemName, "postgres">,
+  programs: DatastorePrograms,
+  folder: string,
+): Promise<System> {
+  return start(name, programs, folder);
+}
+
+/** PostgreSQL on the same disk, with its own settings but for small buffers, and our server over it. */
+export async function startOverPostgres(programs: DatastorePrograms, folder: string): Promise<System> {
+  await using stack = new AsyncDisposableStack();
+  // It does not run as root, and has to find its way to its data.
+  await chmod(folder, 0o755);
+  const postgres = stack.use(await startPostgres(folder));
+  const args = await databaseArgs(folder, await postgres.database());
+  const system = stack.use(await start("postgres", programs, folder, args));
+  const owned = stack.move();
+  return { ...system, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function start(
+  name: SystemName,
+  programs: DatastorePrograms,
+  folder: string,
+  more: readonly string[] = [],
+): Promise<System> {
   const data = join(folder, name);
   await mkdir(data, { recursive: true });
   const [port, peerPort] = [await freePort(), await freePort()];
   const endpoint = `127.0.0.1:${port}`;
   const url = `http://${endpoint}`;
   const peerUrl = `http://127.0.0.1:${peerPort}`;
+  // The wrapper that the product starts, with its settings for memory.
+  const ours = [join(repository, "snap/bin/k8s-datastore"), "--data-dir", data, "--listen-client-urls", url];
   const commands: Readonly<Record<SystemName, readonly string[]>> = {
     etcd: [
       programs.etcd,
@@ -43,8 +72,8 @@ export async function startSystem(name: SystemName, programs: DatastorePrograms,
       ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
       ...["--initial-cluster", `default=${peerUrl}`],
     ],
-    // The wrapper that the product starts, with its settings for memory.
-    ours: [join(repository, "snap/bin/k8s-datastore"), "--data-dir", data, "--listen-client-urls", url],
+    ours,
+    postgres: [...ours, ...more],
     kine: [
       programs.kine,
       ...["--listen-address", endpoint, "--metrics-bind-address", "0"],

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLoad, type Load, type Rate } from "./datastore-load.ts";
 import { datastorePrograms } from "./datastore-programs.ts";
-import { type System, type SystemName, startSystem } from "./datastore-systems.ts";
+import { type System, type SystemName, startOverPostgres, startSystem } from "./datastore-systems.ts";
 import { type Figure, figure, type Goal, median } from "./result.ts";
 
 const repository = join(import.meta.dirname, "..", "..");
@@ -20,8 +20,8 @@ const memoryGoal = { is: "at most", value: 120 } as const;
 type Rates = Readonly<Record<SystemName, readonly Rate[]>>;
 
 /**
- * The embedded engine beside etcd 3.6 and kine on SQLite: same machine, same run, same native clients. All three wait for the
- * disk with each commit before they answer.
+ * The embedded engine and the server over PostgreSQL beside etcd 3.6 and kine on SQLite: same machine, same run, same native
+ * clients. All wait for the disk with each commit before they answer.
  */
 export async function benchDatastore(): Promise<readonly Figure[]> {
   const programs = await datastorePrograms((line) => console.error(line));
@@ -31,12 +31,14 @@ export async function benchDatastore(): Promise<readonly Figure[]> {
     await using etcd = await startSystem("etcd", programs, folder);
     await using ours = await startSystem("ours", programs, folder);
     await using kine = await startSystem("kine", programs, folder);
+    await using postgres = await startOverPostgres(programs, folder);
     const all = [etcd, ours, kine];
     const load = createLoad(programs);
     return [
-      ...(await byEtcdsTool(load, etcd, ours)),
+      ...(await byEtcdsTool(load, etcd, ours, postgres)),
       ...(await asKubernetes(load, all)),
       ...(await full(load, etcd, ours, kine)),
+      figure("memory of the server over PostgreSQL", (await postgres.memory()).now, "MiB"),
     ];
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -51,7 +53,7 @@ async function layOut(folder: string): Promise<void> {
   await symlink(program, join(folder, "snap/lib/k8s-datastore.js"));
 }
 
-async function byEtcdsTool(load: Load, etcd: System, ours: System): Promise<Figure[]> {
+async function byEtcdsTool(load: Load, etcd: System, ours: System, postgres: System): Promise<Figure[]> {
   const kinds = [
     { name: "put", run: load.put },
     { name: "get", run: load.get },
@@ -60,8 +62,12 @@ async function byEtcdsTool(load: Load, etcd: System, ours: System): Promise<Figu
   const figures: Figure[] = [];
   for (const { name, run } of kinds) {
     for (const clients of concurrencies) {
-      const rates = await takeTurns([etcd, ours], (system) => run(system, clients));
+      const rates = await takeTurns([etcd, ours, postgres], (system) => run(system, clients));
       figures.push(...besideEtcd(`${name}, ${clients} clients`, rates));
+      // The database and its disk are its owner's: beside etcd, but without a goal.
+      figures.push(
+        ...compared(`PostgreSQL: ${name}, ${clients} clients`, rates.postgres, rates.etcd, "etcd", undefined),
+      );
     }
   }
   return figures;
@@ -105,7 +111,7 @@ async function takeTurns(
   run: (system: System) => Promise<Rate>,
   times = rounds,
 ): Promise<Rates> {
-  const rates: Record<SystemName, Rate[]> = { etcd: [], ours: [], kine: [] };
+  const rates: Record<SystemName, Rate[]> = { etcd: [], ours: [], kine: [], postgres: [] };
   for (let round = 0; round < times; round++) {
     for (const system of all) rates[system.name].push(await run(system));
   }

@@ -3,9 +3,9 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { chown, cp, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import pg from "pg";
-import { vi } from "vitest";
 import { ensureComponents } from "../../kubernetes/ensure-components.ts";
 import { temporaryFolder } from "./servers.ts";
 
@@ -17,7 +17,7 @@ const user = "k8s";
 export const limitedUser = "limited";
 
 export interface Postgres extends AsyncDisposable {
-  /** Holds its socket. */
+  /** Holds its data and its socket. */
   readonly folder: string;
   /** An empty database of its own; gives its URL. */
   database(): Promise<string>;
@@ -25,15 +25,22 @@ export interface Postgres extends AsyncDisposable {
   run(url: string, sql: string): Promise<unknown[]>;
   /** As a power-off would, and starts it again. */
   crash(whileDown?: () => Promise<void>): Promise<void>;
+  /** As its own control program does: sessions are ended, and what is under way is taken back. */
+  restart(whileDown?: () => Promise<void>): Promise<void>;
 }
 
-/** A server of Debian's package on a unix socket in a folder of its own. */
-export async function startPostgres(): Promise<Postgres> {
+const startMs = 60_000;
+
+/**
+ * A server of Debian's package on a unix socket in a folder of its own.
+ * @param parent of that folder; absent: in memory, where there is such a place
+ */
+export async function startPostgres(parent?: string): Promise<Postgres> {
   const { bin } = await ensureComponents({ also: ["postgresql"], report: (line) => console.error(line) });
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await temporaryFolder());
   // What a killed process wrote stays, in memory too: disks that lose writes are PostgreSQL's affair.
-  const memory = stack.use(await temporaryFolder(existsSync("/dev/shm") ? "/dev/shm" : undefined));
+  const memory = stack.use(await temporaryFolder(parent ?? (existsSync("/dev/shm") ? "/dev/shm" : undefined)));
   const home = memory.path;
   if (owner.uid !== undefined) {
     for (const path of [folder.path, home]) await chown(path, owner.uid, owner.gid);
@@ -83,11 +90,19 @@ export async function startPostgres(): Promise<Postgres> {
       if (isOver()) launch();
       await run(url("postgres"), "SELECT 1");
     };
-    try {
-      await vi.waitFor(serves, { timeout: 60_000, interval: 100 });
-    } catch (error) {
-      throw new Error(`PostgreSQL does not serve: ${output}`, { cause: error });
+    for (const end = performance.now() + startMs; ; await delay(100)) {
+      try {
+        await serves();
+        return;
+      } catch (error) {
+        if (performance.now() > end) throw new Error(`PostgreSQL does not serve: ${output}`, { cause: error });
+      }
     }
+  }
+  async function again(signal: NodeJS.Signals, whileDown = async () => {}): Promise<void> {
+    await exited(signal);
+    await whileDown();
+    await start();
   }
   async function run(database: string, sql: string): Promise<unknown[]> {
     const client = new pg.Client({ connectionString: database });
@@ -110,11 +125,8 @@ export async function startPostgres(): Promise<Postgres> {
       await run(url("postgres"), `CREATE DATABASE ${name}`);
       return url(name);
     },
-    async crash(whileDown = async () => {}) {
-      await exited("SIGKILL");
-      await whileDown();
-      await start();
-    },
+    crash: (whileDown) => again("SIGKILL", whileDown),
+    restart: (whileDown) => again("SIGINT", whileDown),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

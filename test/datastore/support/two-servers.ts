@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type History, record } from "../history/record.ts";
-import { rounds } from "../history/repeat.ts";
+import { betweenFaultsMs, rounds } from "../history/repeat.ts";
 import { type EtcdCalls, etcdCalls } from "./etcd-calls.ts";
 import { openConnection } from "./grpc-client.ts";
 import { databaseArgs, type Postgres } from "./postgres.ts";
@@ -43,11 +43,12 @@ export async function twoServers(postgres: Postgres): Promise<Servers> {
 }
 
 const clients = 32;
-/** The load before and after a fault. */
-const betweenFaultsMs = 3_000;
-
-/** What the clients of both servers see while each round brings a fault. */
-export function recordTwo(servers: Servers, seed: number, fault: () => Promise<void>): Promise<History> {
+/** What the clients of both servers see while each round brings a fault, which may have them go on to new keys. */
+export function recordTwo(
+  servers: Servers,
+  seed: number,
+  fault: (nextKeys: () => void) => Promise<void>,
+): Promise<History> {
   return record({
     endpoints: servers.all.map(({ endpoint }) => endpoint) as [string, ...string[]],
     clients,
@@ -56,7 +57,7 @@ export function recordTwo(servers: Servers, seed: number, fault: () => Promise<v
     async during(control) {
       for (let round = 0; round < rounds; round++) {
         await delay(betweenFaultsMs);
-        await fault();
+        await fault(control.nextKeys);
         await delay(betweenFaultsMs);
         control.nextKeys();
       }
