@@ -4,16 +4,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { createRandom } from "./differential/program.ts";
 import { type Control, type History, record } from "./history/record.ts";
-import { repeat, repeatMs, rounds } from "./history/repeat.ts";
+import { betweenFaultsMs, repeat, repeatMs, rounds } from "./history/repeat.ts";
 import { expectSound, faultsOf } from "./history/sound.ts";
 import { type EngineOptions, freePort, type Server, startEngine, temporaryFolder } from "./support/servers.ts";
 import { mountSmallDisk } from "./support/small-disk.ts";
 import { createForgetfulDisk } from "./support/unsynced.ts";
 
 const clients = 16;
-
-/** The load before and after each fault. */
-const betweenFaultsMs = 2_000;
 
 interface Engine {
   readonly options: EngineOptions;

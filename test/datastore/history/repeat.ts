@@ -4,6 +4,8 @@ import { expectPace, type Pace, paceText } from "./sound.ts";
 export const rounds = Number(process.env.K8SD_HISTORY_ROUNDS ?? 1);
 /** Histories of each kind follow one another for so long; ten minutes of each are a full run. */
 const minutes = Number(process.env.K8SD_HISTORY_MINUTES ?? 0);
+/** The load before and after each fault; in a long run more than the time that a fault takes. */
+export const betweenFaultsMs = minutes > 0 ? 6_000 : 2_000;
 const firstSeed = Number(process.env.K8SD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 /** Of a test with `repeat`: the last history may begin just before the time is over. */

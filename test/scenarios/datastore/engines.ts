@@ -1,5 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type EtcdCalls, etcdCalls } from "../../datastore/support/etcd-calls.ts";
+import { openConnection } from "../../datastore/support/grpc-client.ts";
 import { databaseArgs, startPostgres } from "../../datastore/support/postgres.ts";
 import { etcdPrograms, freePort, type Server, startEngine, startEtcd } from "../../datastore/support/servers.ts";
 
@@ -8,6 +10,8 @@ export interface Engine extends AsyncDisposable {
   readonly endpoint: string;
   /** Each ends something with kill -9 and starts it again, in turn. */
   readonly faults: readonly (() => Promise<void>)[];
+  /** Kills it, has something done at it where kube-apiserver does not reach it, and starts it again. */
+  away(act: (calls: EtcdCalls) => Promise<void>): Promise<void>;
   /** Resident memory of its server, in MiB. */
   resident(): Promise<number>;
 }
@@ -30,10 +34,10 @@ export async function openEngine(name: EngineName, folder: string): Promise<Engi
   const postgres = name === "PostgreSQL" ? stack.use(await startPostgres()) : undefined;
   const args = postgres === undefined ? [] : await databaseArgs(folder, await postgres.database());
   const { etcd } = await etcdPrograms();
-  const start = () =>
+  const start = (port = ports.client) =>
     name === "managed etcd"
-      ? startEtcd(etcd, dataDir, ports)
-      : startEngine({ dataDir, port: ports.client, args, env: asInProduct });
+      ? startEtcd(etcd, dataDir, { ...ports, client: port })
+      : startEngine({ dataDir, port, args, env: asInProduct });
   let server: Server = await start();
   stack.defer(() => server.kill("SIGKILL"));
   const restart = async () => {
@@ -44,6 +48,17 @@ export async function openEngine(name: EngineName, folder: string): Promise<Engi
   return {
     endpoint: server.endpoint,
     faults: postgres === undefined ? [restart, restart, restart] : [restart, () => postgres.crash(), restart],
+    async away(act) {
+      await server.kill("SIGKILL");
+      server = await start(await freePort());
+      const connection = openConnection(server.endpoint);
+      try {
+        await act(etcdCalls(connection));
+      } finally {
+        connection.close();
+        await restart();
+      }
+    },
     async resident() {
       const status = await readFile(join("/proc", String(server.pid), "status"), "utf8").catch(() => "");
       return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { createRandom } from "../../datastore/differential/program.ts";
 import { bytes, defaults, etcdCalls, text } from "../../datastore/support/etcd-calls.ts";
 import { openConnection } from "../../datastore/support/grpc-client.ts";
@@ -20,13 +20,15 @@ export interface LoadOptions {
 
 export interface LoadResult {
   readonly faults: readonly string[];
-  readonly figures: Readonly<Record<string, number>> & Readonly<Record<"events" | MemoryFigure, number>>;
+  readonly figures: Readonly<Record<string, number>> &
+    Readonly<Record<"events" | "relists" | "watchers" | MemoryFigure, number>>;
 }
 
 type MemoryFigure = "residentEarly" | "residentLate" | "residentMost";
 
 const path = "/api/v1/namespaces/default/configmaps";
-const storedPrefix = "/registry/configmaps/default/";
+export const storedPrefix = "/registry/configmaps/default/";
+export const storedEnd = bytes("/registry/configmaps/default0");
 const writers = 8;
 /** Lists of all at once would be what is measured. */
 const startedTogether = 5;
@@ -130,8 +132,7 @@ async function faultsOf(
 async function storedFaults(engine: Engine, listed: ReadonlyMap<string, number>): Promise<string[]> {
   const connection = openConnection(engine.endpoint);
   try {
-    const rangeEnd = bytes(storedPrefix.replace(/\/$/, "0"));
-    const range = { ...defaults.range, key: bytes(storedPrefix), rangeEnd, keysOnly: true };
+    const range = { ...defaults.range, key: bytes(storedPrefix), rangeEnd: storedEnd, keysOnly: true };
     const { kvs } = await etcdCalls(connection).range(range, settleMs);
     const stored = new Map(kvs.map(({ key, modRevision }) => [text(key).slice(storedPrefix.length), modRevision]));
     return sameVersions(stored, listed) ? [] : ["the datastore holds other versions than kube-apiserver lists"];
@@ -143,8 +144,14 @@ async function storedFaults(engine: Engine, listed: ReadonlyMap<string, number>)
 /** Without a version asked for, a list is as new as the datastore is. */
 async function fullList(api: KubeApi): Promise<ReadonlyMap<string, number>> {
   type List = { items: { metadata: { name: string; resourceVersion: string } }[] };
-  const { body } = await api.call<List>("GET", path, { accept: listOfNamesOnly });
-  return new Map(body.items.map(({ metadata }) => [metadata.name, Number(metadata.resourceVersion)]));
+  const ask = async () => {
+    const { status, body } = await api.call<List>("GET", path, { accept: listOfNamesOnly });
+    // While its cache is made anew it says so.
+    if (status !== 200) throw new Error(`a list was answered by ${status}`);
+    return body.items;
+  };
+  const items = await vi.waitFor(ask, { timeout: settleMs, interval: 500 });
+  return new Map(items.map(({ metadata }) => [metadata.name, Number(metadata.resourceVersion)]));
 }
 
 function sameVersions(one: ReadonlyMap<string, number>, other: ReadonlyMap<string, number>): boolean {
