@@ -1,11 +1,12 @@
+import { setImmediate as turn } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Disk } from "./disk.ts";
 import { EtcdError, etcdErrors } from "./etcd-error.ts";
 import type { Change, Store } from "./store.ts";
 
 export interface CommitQueueDeps {
-  readonly store: Pick<Store, "batch" | "hold" | "settle">;
-  readonly disk: Pick<Disk, "sync" | "foldLongLog">;
+  readonly store: Pick<Store, "batch" | "hold" | "settle" | "forsake">;
+  readonly disk: Pick<Disk, "sync" | "syncHere" | "quick" | "longLog" | "foldLog">;
   readonly log: Logger;
   /** Called with what a commit changed, before any of its callers is answered. */
   readonly published: (changes: readonly Change[]) => void;
@@ -15,7 +16,8 @@ export interface CommitQueueDeps {
 
 /**
  * Group commit: what arrives while the disk makes a batch durable shares the next transaction and its fsync; answers are given
- * only after it. The event loop is free meanwhile, and readers see the state before.
+ * only after it. The event loop is free meanwhile, and readers see the state before. A write without company on a quick disk
+ * is made durable where it runs: the way to another thread and back takes as long as the disk.
  */
 export interface CommitQueue {
   submit<T>(run: () => T): Promise<T>;
@@ -50,6 +52,7 @@ export function createCommitQueue({ store, disk, log, published, broken }: Commi
   const rests: Rest[] = [];
   let busy = false;
   let closed = false;
+  let company = false;
   let idle: (() => void) | undefined;
 
   const schedule = () => {
@@ -62,14 +65,18 @@ export function createCommitQueue({ store, disk, log, published, broken }: Commi
     const jobs = queue.length > maxBatch ? queue.splice(0, maxBatch) : queue;
     if (jobs === queue) queue = [];
     const outcome: Outcome = { answers: [], changes: [] };
+    const alone = jobs.length === 1 && !company && disk.quick();
+    company = jobs.length > 1;
     try {
-      store.hold();
-      runJobs(jobs, outcome);
-      await disk.sync();
-      store.settle();
+      if (alone) commitHere(jobs, outcome);
+      else await commit(jobs, outcome);
       published(outcome.changes);
       for (const answer of outcome.answers) answer();
-      await disk.foldLongLog();
+      if (disk.longLog()) {
+        // The answers leave before the event loop is busy with the log.
+        await turn();
+        await disk.foldLog();
+      }
       for (const rest of rests.splice(0)) await rest.run();
     } catch (error) {
       log.error({ err: error }, "The disk does not keep what is written");
@@ -79,6 +86,24 @@ export function createCommitQueue({ store, disk, log, published, broken }: Commi
     busy = false;
     if (queue.length > 0 || rests.length > 0) schedule();
     else idle?.();
+  }
+
+  async function commit(jobs: readonly Job[], outcome: Outcome): Promise<void> {
+    store.hold();
+    runJobs(jobs, outcome);
+    await disk.sync();
+    store.settle();
+  }
+
+  /** Nobody reads between the commit and its end, so nothing has to be held for readers, unless the disk fails. */
+  function commitHere(jobs: readonly Job[], outcome: Outcome): void {
+    runJobs(jobs, outcome);
+    try {
+      disk.syncHere();
+    } catch (error) {
+      store.forsake();
+      throw error;
+    }
   }
 
   function runJobs(jobs: readonly Job[], outcome: Outcome): void {

@@ -1,5 +1,6 @@
-import { closeSync, fdatasync, fsyncSync, openSync } from "node:fs";
+import { closeSync, fdatasync, fdatasyncSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
+import { performance } from "node:perf_hooks";
 import { promisify } from "node:util";
 import type { Database } from "better-sqlite3";
 import type { Logger } from "pino";
@@ -11,9 +12,13 @@ import type { Logger } from "pino";
 export interface Disk {
   /** All that was committed survives a power-off. */
   sync(): Promise<void>;
-  /** Moves a log that grew long into the file. No commit may run meanwhile; reads may. */
-  foldLongLog(): Promise<void>;
-  /** Moves what there is, and cuts off what the file no longer needs. */
+  /** The same, while the event loop stands still. */
+  syncHere(): void;
+  /** The last wait was no longer than what a full batch does to the event loop. */
+  quick(): boolean;
+  /** True now and then, when the log should be folded; asked after each commit. */
+  longLog(): boolean;
+  /** Moves the log into the file, and cuts off what the file no longer needs. No commit may run meanwhile; reads may. */
   foldLog(): Promise<void>;
   /** After the database was closed: a closed file takes the process's locks on it away. */
   close(): void;
@@ -23,6 +28,7 @@ export interface Disk {
 const longLog = 2_000;
 /** The log's length is asked for at every so many commits. */
 const commitsBetweenLooks = 8;
+const quickMs = 5;
 
 const syncFile = promisify(fdatasync);
 
@@ -32,6 +38,7 @@ export function openDisk(db: Database, logger: Logger): Disk {
   syncDirectory(dirname(db.name));
   const measure = db.prepare("PRAGMA wal_checkpoint(NOOP)").raw();
   let commits = 0;
+  let lastMs = 0;
 
   /** SQLite's own order, with the waits off the event loop: the log is durable, pages are copied, the file is made durable. */
   async function fold(): Promise<void> {
@@ -49,11 +56,21 @@ export function openDisk(db: Database, logger: Logger): Disk {
   }
 
   return {
-    sync: () => syncFile(log),
-    async foldLongLog() {
-      if (++commits % commitsBetweenLooks !== 0) return;
+    async sync() {
+      const start = performance.now();
+      await syncFile(log);
+      lastMs = performance.now() - start;
+    },
+    syncHere() {
+      const start = performance.now();
+      fdatasyncSync(log);
+      lastMs = performance.now() - start;
+    },
+    quick: () => lastMs <= quickMs,
+    longLog() {
+      if (++commits % commitsBetweenLooks !== 0) return false;
       const [, pages] = measure.get() as [number, number, number];
-      if (pages >= longLog) await fold();
+      return pages >= longLog;
     },
     foldLog: fold,
     close() {

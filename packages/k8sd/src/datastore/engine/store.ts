@@ -1,5 +1,6 @@
 import type { Database } from "better-sqlite3";
 import type { KeyValue } from "../gen/etcd.ts";
+import { etcdErrors } from "./etcd-error.ts";
 import type { KeySpan } from "./key-range.ts";
 import { createSpanQueries, type SpanQueries } from "./span-queries.ts";
 
@@ -64,6 +65,8 @@ export interface Store {
   hold(): void;
   /** Everything written is durable. */
   settle(): void;
+  /** The last batch, before which nothing was held, may not be durable: nobody reads any more. */
+  forsake(): void;
 }
 
 interface State {
@@ -83,9 +86,9 @@ export function createStore(db: Database, reader: Database): Store {
     meta.set(row.name, row.value);
   }
   const number = (name: string): number => Number(meta.get(name) ?? 0n);
-  const newest = db
-    .prepare("SELECT coalesce(max(revision), 0) AS revision, coalesce(max(id), 0) AS id FROM history")
-    .get() as { revision: number; id: number };
+  const newest = db.prepare("SELECT revision, id FROM history ORDER BY id DESC LIMIT 1").get() as
+    | { revision: number; id: number }
+    | undefined;
 
   let lastId = newest.id;
   let state: State = {
@@ -93,6 +96,8 @@ export function createStore(db: Database, reader: Database): Store {
     compactRevision: number("compact_revision"),
   };
   let pending: Change[] = [];
+  /** What the last batch found. */
+  let before = { state, lastId };
 
   const own = createSpanQueries(db);
   const past = createSpanQueries(reader);
@@ -118,7 +123,11 @@ export function createStore(db: Database, reader: Database): Store {
   const identity = { clusterId: meta.get("cluster_id") ?? 0n, memberId: meta.get("member_id") ?? 0n };
   /** The durable state while something newer is being written; readers then use the second connection. */
   let held: State | undefined;
-  const readable = (): SpanQueries => (held ? past : own);
+  let forsaken = false;
+  const readable = (): SpanQueries => {
+    if (forsaken) throw etcdErrors.stopped();
+    return held ? past : own;
+  };
 
   return {
     durable: {
@@ -131,7 +140,10 @@ export function createStore(db: Database, reader: Database): Store {
       listAt: (span, at, limit) => readable().listAt(span, at, limit),
       countAt: (span, at) => readable().countAt(span, at),
       keysOfLease: (lease) => readable().keysOfLease(lease),
-      changes: (span, from, limit) => ({ ...readable().changes(span, from, limit), ...(held ?? state) }),
+      changes: (span, from, limit) =>
+        forsaken
+          ? Promise.reject(etcdErrors.stopped())
+          : { ...readable().changes(span, from, limit), ...(held ?? state) },
       previous: ({ kv }) => readable().previous(kv.key, kv.modRevision),
     },
     running: {
@@ -163,7 +175,7 @@ export function createStore(db: Database, reader: Database): Store {
       },
     },
     batch(run) {
-      const before = { state, lastId };
+      before = { state, lastId };
       begin.run();
       try {
         run();
@@ -186,6 +198,10 @@ export function createStore(db: Database, reader: Database): Store {
     settle() {
       held = undefined;
       endReading.run();
+    },
+    forsake() {
+      forsaken = true;
+      held = before.state;
     },
   };
 }

@@ -116,7 +116,8 @@ test("a stream says when its peer is slow, and when it took all", async () => {
   expect(calls[0]?.send((writer) => writer.raw(Buffer.alloc(50_000)))).toBe(false);
   expect(drained()).toBe(0);
   stream.resume();
-  await expect.poll(drained).toBe(1);
+  // Ten bytes at a time take a while on a busy machine.
+  await expect.poll(drained, { timeout: 20_000 }).toBe(1);
   expect(calls[0]?.send((writer) => writer.raw(Buffer.of(1)))).toBe(true);
 });
 

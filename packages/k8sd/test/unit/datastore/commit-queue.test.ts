@@ -10,10 +10,11 @@ const change: Change = {
 };
 
 /** A store whose batches only run, and a disk that is done when the test says so. */
-function setUp() {
+function setUp({ quick = false, longLog = false } = {}) {
   const told: string[] = [];
   const syncs: { readonly done: () => void; readonly fail: (error: Error) => void }[] = [];
   const broken = vi.fn();
+  let failure: Error | undefined;
   const queue = createCommitQueue({
     store: {
       batch(run) {
@@ -23,10 +24,17 @@ function setUp() {
       },
       hold: () => void told.push("hold"),
       settle: () => void told.push("settle"),
+      forsake: () => void told.push("forsake"),
     },
     disk: {
       sync: () => new Promise((done, fail) => void syncs.push({ done, fail })),
-      foldLongLog: async () => {},
+      syncHere() {
+        told.push("sync");
+        if (failure) throw failure;
+      },
+      quick: () => quick,
+      longLog: () => longLog,
+      foldLog: async () => void told.push("fold"),
     },
     log: pino({ enabled: false }),
     published: () => void told.push("published"),
@@ -36,7 +44,10 @@ function setUp() {
     await vi.waitFor(() => expect(syncs.length).toBe(nth));
     return syncs[nth - 1];
   };
-  return { queue, told, broken, sync, syncs };
+  const failHere = (error: Error) => {
+    failure = error;
+  };
+  return { queue, told, broken, sync, syncs, failHere };
 }
 
 test("answers and events come after the disk; what arrives meanwhile shares the next commit", async () => {
@@ -105,4 +116,40 @@ test("commits wait while something needs rest, and a close waits for both", asyn
   (await sync(2))?.done();
   expect(await later).toBe(1);
   await closed;
+});
+
+test("a write without company waits for a quick disk where it runs, others on another thread", async () => {
+  const { queue, told, sync, syncs } = setUp({ quick: true });
+  expect(await queue.submit(() => 1)).toBe(1);
+  expect(told).toEqual(["batch", "sync", "published"]);
+  const both = Promise.all([queue.submit(() => 2), queue.submit(() => 3)]);
+  (await sync(1))?.done();
+  expect(await both).toEqual([2, 3]);
+  // Company may come again.
+  const next = queue.submit(() => 4);
+  (await sync(2))?.done();
+  expect(await next).toBe(4);
+  expect(await queue.submit(() => 5)).toBe(5);
+  expect(syncs.length).toBe(2);
+});
+
+test("a disk that fails where the write runs ends everything, and what was written is not read", async () => {
+  const { queue, told, broken, failHere } = setUp({ quick: true });
+  failHere(new Error("EIO"));
+  await expect(queue.submit(() => 1)).rejects.toThrow("server stopped");
+  expect(told).toEqual(["batch", "sync", "forsake"]);
+  expect(broken).toHaveBeenCalledOnce();
+  await expect(queue.submit(() => 2)).rejects.toThrow("server stopped");
+});
+
+test("a long log is folded once the answers are given, and commits wait for it", async () => {
+  const { queue, told, sync } = setUp({ longLog: true });
+  const first = queue.submit(() => "one").then((value) => told.push(value));
+  (await sync(1))?.done();
+  await first;
+  expect(told).toEqual(["hold", "batch", "settle", "published", "one"]);
+  const second = queue.submit(() => "two");
+  (await sync(2))?.done();
+  expect(await second).toBe("two");
+  expect(told.slice(5, 8)).toEqual(["fold", "hold", "batch"]);
 });
