@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Database } from "better-sqlite3";
 import type { Logger } from "pino";
+import { createFirstId } from "./change-order.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import { EtcdError, etcdErrors } from "./etcd-error.ts";
 import type { BatchView, ReadView } from "./store.ts";
@@ -26,49 +27,42 @@ export interface CompactorDeps {
   readonly log: Logger;
 }
 
-/** Changes up to here were looked at; id orders those of one revision. */
-interface Cursor {
-  readonly revision: number;
-  readonly id: number;
-}
-
 export function createCompactor({ db, durable, running, queue, log }: CompactorDeps): Compactor {
   const done = db.prepare("SELECT value FROM meta WHERE name = 'compacted_revision'").pluck();
   const saveDone = db.prepare("UPDATE meta SET value = ? WHERE name = 'compacted_revision'");
   // A change up to the compaction makes older versions of its key invisible; a deletion before it makes itself so.
   const slice = db
-    .prepare(
-      `SELECT id, key, revision, version FROM history WHERE revision BETWEEN ? AND ? AND id > ?
-       ORDER BY revision, id LIMIT ?`,
-    )
+    .prepare("SELECT id, key, revision, version FROM history WHERE id >= ? AND id < ? ORDER BY id LIMIT ?")
     .raw();
+  const firstId = createFirstId(db);
   const older = db.prepare("DELETE FROM history WHERE key = ? AND revision <= ? AND id < ?");
   const self = db.prepare("DELETE FROM history WHERE id = ?");
 
   const stopping = new AbortController();
   let freeing: Promise<void> = Promise.resolve();
 
-  /** Frees one slice; gives where to go on from, or undefined at the end. */
-  function freeSlice(from: Cursor, to: number): Cursor | undefined {
-    const rows = slice.all(from.revision, to, from.id, sliceSize) as [number, Uint8Array, number, number][];
+  /** Frees one slice; gives the id where to go on from, or undefined at the end. */
+  function freeSlice(from: number, to: number): number | undefined {
+    const rows = slice.all(from, firstId(to + 1), sliceSize) as [number, Uint8Array, number, number][];
     for (const [id, key, revision, version] of rows) {
       if (version !== 1) older.run(key, revision, id);
       if (version === 0 && revision < to) self.run(id);
     }
     const last = rows.at(-1);
-    const next = rows.length < sliceSize || !last ? undefined : { revision: last[2], id: last[0] };
-    saveDone.run(next ? next.revision : to);
-    return next;
+    const unfinished = rows.length === sliceSize && last !== undefined;
+    saveDone.run(unfinished ? last[2] : to);
+    return unfinished ? last[0] + 1 : undefined;
   }
 
   async function free(): Promise<void> {
     for (;;) {
       const to = durable.compactRevision();
-      let from: Cursor | undefined = { revision: done.get() as number, id: 0 };
-      if (from.revision >= to) return;
+      const begin = done.get() as number;
+      if (begin >= to) return;
+      let from: number | undefined = firstId(begin);
       while (from !== undefined) {
         if (stopping.signal.aborted) return;
-        const start: Cursor = from;
+        const start: number = from;
         from = await queue.submit(() => freeSlice(start, to));
         await pause(pauseMs, undefined, { signal: stopping.signal });
       }

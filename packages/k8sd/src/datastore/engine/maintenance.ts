@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { crc32 } from "node:zlib";
 import type { Database } from "better-sqlite3";
+import { createFirstId } from "./change-order.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
 import { etcdErrors } from "./etcd-error.ts";
@@ -48,19 +49,21 @@ export function createMaintenance({ db, durable, queue, disk }: MaintenanceDeps)
   const visible = db
     .prepare(
       `SELECT id, key, revision, create_revision, version, value FROM history h
-       WHERE (revision, id) > (:revision, :id) AND revision <= :at AND (
+       WHERE id > :id AND id < :after AND (
          revision > :compacted OR id = (SELECT n.id FROM history n WHERE n.key = h.key AND n.revision <= :compacted
            ORDER BY n.revision DESC, n.id DESC LIMIT 1))
-       ORDER BY revision, id LIMIT ${rowsPerSlice}`,
+       ORDER BY id LIMIT ${rowsPerSlice}`,
     )
     .raw();
+  const firstId = createFirstId(db);
 
   /** Undefined when a compaction came between: it takes away what was being read. */
   async function hashAt(at: number, compacted: number): Promise<number | undefined> {
+    const after = firstId(at + 1);
     let sum = 0;
     let last: Row | undefined;
     for (;;) {
-      const rows = visible.all({ revision: last?.[2] ?? 0, id: last?.[0] ?? 0, at, compacted }) as Row[];
+      const rows = visible.all({ id: last?.[0] ?? 0, after, compacted }) as Row[];
       for (const [, ...change] of rows) sum = hashOf(sum, compacted, change);
       if (rows.length < rowsPerSlice) return sum;
       last = rows.at(-1);

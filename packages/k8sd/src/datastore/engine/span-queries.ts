@@ -1,5 +1,6 @@
 import type { Database, Statement } from "better-sqlite3";
 import type { KeyValue } from "../gen/etcd.ts";
+import { createFirstId } from "./change-order.ts";
 import type { KeySpan } from "./key-range.ts";
 import type { Change, Past, ReadView } from "./store.ts";
 
@@ -22,6 +23,7 @@ export type SpanQueries = Omit<ReadView, "revision" | "compactRevision"> & {
 };
 
 const noBytes = new Uint8Array(0);
+const newestOfAll = Number.MAX_SAFE_INTEGER;
 const columns = "h.id, h.key, h.revision, h.create_revision, h.version, h.lease, h.value";
 /** The newest version of a key up to a revision: what a reader at that revision sees. */
 const visible = `h.version > 0 AND h.id = (
@@ -55,8 +57,9 @@ export function createSpanQueries(db: Database): SpanQueries {
   const changes = perSpan((where) =>
     where === "x.key = :key"
       ? `SELECT ${columns} FROM history h WHERE h.key = :key AND h.revision BETWEEN :at AND :to ORDER BY h.revision, h.id LIMIT :limit`
-      : `SELECT ${columns} FROM history h WHERE h.revision BETWEEN :at AND :to AND ${where.replaceAll("x.", "+h.")} ORDER BY h.revision, h.id LIMIT :limit`,
+      : `SELECT ${columns} FROM history h WHERE h.id >= :first AND h.id < :after AND ${where.replaceAll("x.", "+h.")} ORDER BY h.id LIMIT :limit`,
   );
+  const firstId = createFirstId(db);
   const find = db
     .prepare(`SELECT ${columns} FROM current x JOIN history h ON h.id = x.history_id WHERE x.key = ?`)
     .raw();
@@ -83,8 +86,13 @@ export function createSpanQueries(db: Database): SpanQueries {
   });
   const parameters = (span: KeySpan, more: Record<string, number>) =>
     span.kind === "interval" ? { key: span.key, end: span.end, ...more } : { key: span.key, ...more };
-  const readChanges = (span: KeySpan, at: number, to: number, limit: number): Row[] =>
-    changes[span.kind].all(parameters(span, { at, to, limit })) as Row[];
+  const readChanges = (span: KeySpan, at: number, to: number, limit: number): Row[] => {
+    const bounds =
+      span.kind === "one"
+        ? { at, to }
+        : { first: firstId(at), after: to < newestOfAll ? firstId(to + 1) : Number.MAX_SAFE_INTEGER };
+    return changes[span.kind].all(parameters(span, { ...bounds, limit })) as Row[];
+  };
   const toChange = (row: Row): Change => ({ type: row[4] === 0 ? 1 : 0, kv: toKeyValue(row) });
 
   return {
@@ -103,7 +111,7 @@ export function createSpanQueries(db: Database): SpanQueries {
     },
     keysOfLease: (lease) => leaseKeys.all(lease) as Uint8Array[],
     changes(span, from, limit) {
-      const rows = readChanges(span, from, Number.MAX_SAFE_INTEGER, limit);
+      const rows = readChanges(span, from, newestOfAll, limit);
       if (rows.length < limit) return { changes: rows.map(toChange), more: false };
       // A revision must not be torn: drop the last, or, if it is the only one, read it to its end.
       const last = rows.at(-1)?.[2] ?? from;

@@ -90,9 +90,9 @@ export function createStore(db: Database, reader: Database): Store {
     | { revision: number; id: number }
     | undefined;
 
-  let lastId = newest.id;
+  let lastId = newest?.id ?? 0;
   let state: State = {
-    revision: Math.max(newest.revision, number("base_revision")),
+    revision: Math.max(newest?.revision ?? 0, number("base_revision")),
     compactRevision: number("compact_revision"),
   };
   let pending: Change[] = [];

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { keySpan } from "../../../src/datastore/engine/key-range.ts";
 import { type Databases, openDatabases } from "../../../src/datastore/engine/schema.ts";
@@ -23,6 +24,11 @@ afterEach(async () => {
 function open(initialRevision = 1): Store {
   databases = openDatabases(file, initialRevision);
   return createStore(databases.db, databases.reader);
+}
+
+function reopen(): Store {
+  databases?.close();
+  return open();
 }
 
 const all = keySpan(Buffer.of(0), Buffer.of(0));
@@ -82,4 +88,24 @@ describe("changes from a revision on", () => {
       expect(await seen(store, from), `from ${from}`).toEqual(everything.filter(([revision]) => revision >= from));
     }
   });
+});
+
+test("a file of the first schema is brought up to date and keeps what it holds", async () => {
+  put(open(), "a", "b");
+  // What the first schema had more.
+  databases?.db.exec("CREATE INDEX history_by_revision ON history (revision)");
+  databases?.db.pragma("user_version = 1");
+  const store = reopen();
+  put(store, "c");
+  expect(await seen(store, 0)).toEqual([
+    [2, "a"],
+    [2, "b"],
+    [3, "c"],
+  ]);
+  databases?.close();
+  const db = new Database(file);
+  databases = { db, reader: db, close: () => db.close() };
+  expect(db.pragma("user_version", { simple: true })).toBe(2);
+  expect(db.prepare("SELECT name FROM sqlite_schema WHERE name = 'history_by_revision'").all()).toEqual([]);
+  expect(db.pragma("integrity_check", { simple: true })).toBe("ok");
 });
