@@ -31,6 +31,7 @@ import { createRebuildExecutors, createRestoreExecutors } from "./cluster/snapsh
 import type { RebuildStep, RestoreStep } from "./cluster/snapshot/restore-plan.ts";
 import { createSaveExecutors } from "./cluster/snapshot/save-executors.ts";
 import type { SaveStep } from "./cluster/snapshot/save-plan.ts";
+import { workerArgv } from "./cluster/snapshot/worker-argv.ts";
 import { inspectMachine } from "./components/machine.ts";
 import { createHost } from "./host/create-host.ts";
 import { groupId } from "./host/groups.ts";
@@ -199,6 +200,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
         longDead,
         notices,
         snapshots: cluster.snapshots,
+        sealKey: cluster.sealKey,
         sweepJoinTokens: cluster.joinTokens.sweep,
         now,
       },
@@ -232,7 +234,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     createMigrateExecutors({ ...setUp, member, log: log.child({ module: "migration" }) }),
   );
   const snapshots = { ...setUp, member, log: log.child({ module: "snapshot" }) };
-  runner.register<SaveStep>("snapshot", createSaveExecutors(snapshots));
+  runner.register<SaveStep>("snapshot", createSaveExecutors({ ...snapshots, worker: workerArgv() }));
   runner.register<FetchStep>("fetch-snapshot", createFetchExecutors(snapshots));
   runner.register<RestoreStep>("restore", createRestoreExecutors(snapshots));
   runner.register<AddressStep>(

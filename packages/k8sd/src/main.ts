@@ -5,6 +5,12 @@ if (major < 24) {
   process.exit(1);
 }
 
+const { snapshotWorker } = await import("./cluster/snapshot/worker-argv.ts");
+if (process.argv[2] === snapshotWorker) {
+  const { runWorker } = await import("./cluster/snapshot/worker.ts");
+  process.exit(await runWorker());
+}
+
 const { parseDaemonOptions } = await import("./options.ts");
 const { createLogger } = await import("./log.ts");
 const { runDaemon } = await import("./daemon.ts");

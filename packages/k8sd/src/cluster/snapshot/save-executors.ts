@@ -2,13 +2,7 @@ import { rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { datastoreKind } from "../../components/datastore-kind.ts";
-import { everything } from "../../datastore/migrate/batches.ts";
 import { openStore, type StoreAccess } from "../../datastore/migrate/store-access.ts";
-import { withScratchEngine } from "../../datastore/scratch-engine.ts";
-import { withView } from "../../datastore/snapshot/content.ts";
-import { writeSnapshotFile } from "../../datastore/snapshot/file.ts";
-import { type FileKeys, keysForNew } from "../../datastore/snapshot/key.ts";
-import { loadSnapshot } from "../../datastore/snapshot/load.ts";
 import { createS3Store } from "../../datastore/snapshot/s3/client.ts";
 import type { S3Options } from "../../datastore/snapshot/s3/request.ts";
 import type { Host } from "../../host/host.ts";
@@ -25,12 +19,15 @@ import { outdated, snapshotsIn, snapshotsInStore, storePath } from "./folder.ts"
 import type { SaveInput, SaveStep } from "./save-plan.ts";
 import { encodeClusterSecrets, readClusterSecrets } from "./secrets.ts";
 import { createSnapshotSettings, type SnapshotSettings } from "./settings.ts";
+import { type PlainKeys, plainConnection, runWork, type WorkOptions } from "./work.ts";
 
 export interface SaveDeps {
   readonly host: Host;
   readonly log: Logger;
   readonly identity: Pick<IdentityStore<BootstrapInput>, "read">;
   readonly seal: () => Promise<Seal>;
+  /** The program that reads and tries the datastore in a process of its own. */
+  readonly worker: readonly string[];
   /** Of what runs on this node. */
   readonly versions: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   readonly now: () => number;
@@ -49,7 +46,7 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
   const { paths } = host;
   const scratch = join(paths.state, "snapshot-trial");
   /** Of the file that is not yet tried: only its maker can open it without the operator's key. */
-  let made: { readonly id: string; readonly keys: FileKeys } | undefined;
+  let made: { readonly id: string; readonly keys: PlainKeys } | undefined;
 
   function member(): NodeIdentity<BootstrapInput> {
     const self = deps.identity.read();
@@ -69,6 +66,12 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
     if (options === undefined) throw withoutStore();
     return options;
   }
+
+  const workOptions = (context: StepContext): WorkOptions => ({
+    argv: deps.worker,
+    signal: context.signal,
+    progress: context.progress,
+  });
 
   const removeTemporary = (input: SaveInput): Promise<void> => rm(temporaryOf(input), { force: true });
 
@@ -97,27 +100,21 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
         const seal = await deps.seal();
         const secrets = encodeClusterSecrets(await readClusterSecrets(paths, seal));
         const versions = await deps.versions(signal);
-        await using store = await open();
-        const lock = await createSnapshotSettings(createRecords(store.data), seal).lock(signal);
+        const lock = await withSettings((settings) => settings.lock(signal));
         if (lock === undefined) throw withoutKey();
-        await withView(store, signal, async (view) => {
-          const { keys, hint } = keysForNew(lock);
-          await removeTemporary(input);
-          const header = {
-            id: input.id,
-            cluster: { id: clusterId, epoch: self.epoch ?? 1 },
-            node: self.view.name,
-            engine: datastoreKind(self.view.datastore),
-            revision: view.revision,
-            keys: view.keys,
-            createdAt: input.createdAt,
-            versions: { ...versions },
-            key: hint,
-          };
-          await writeSnapshotFile(temporaryOf(input), header, view.records(secrets), keys, signal);
-          context.progress({ done: view.keys, of: view.keys, note: `keys of revision ${view.revision}` });
-          made = { id: input.id, keys };
-        });
+        const header = {
+          id: input.id,
+          cluster: { id: clusterId, epoch: self.epoch ?? 1 },
+          node: self.view.name,
+          engine: datastoreKind(self.view.datastore),
+          createdAt: input.createdAt,
+          versions: { ...versions },
+        };
+        const datastore = plainConnection(await datastoreOptions(self.view));
+        const work = { kind: "write", datastore, path: temporaryOf(input), header, lock, secrets } as const;
+        const { keys, count, revision } = await runWork(work, workOptions(context));
+        context.progress({ done: count, of: count, note: `keys of revision ${revision}` });
+        made = { id: input.id, keys };
       },
       undo: (_step, context) => removeTemporary(inputOf(context)),
     },
@@ -125,22 +122,12 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
     "try-restore": {
       run: async (_step, context) => {
         const input = inputOf(context);
-        const { signal } = context;
         const current = made;
         if (current?.id !== input.id) throw new Error("the snapshot that is to be tried was not made by this process");
         const argv = [join(paths.bin, "k8s-datastore")];
-        await withScratchEngine({ argv, directory: scratch, signal }, async (target) => {
-          const { hash, keys } = await loadSnapshot({
-            path: temporaryOf(input),
-            unlock: () => current.keys,
-            target,
-            signal,
-            trial: true,
-            progress: (done, of) => context.progress({ done, of, note: "keys" }),
-          });
-          const { count } = await target.data.range(everything, { countOnly: true, signal });
-          log.info({ keys, count, hash }, "The snapshot was restored on trial and is equal");
-        });
+        const work = { kind: "try", path: temporaryOf(input), keys: current.keys, argv, directory: scratch } as const;
+        const { hash, keys, count } = await runWork(work, workOptions(context));
+        log.info({ keys, count, hash }, "The snapshot was restored on trial and is equal");
         made = undefined;
       },
       undo: async () => {
