@@ -282,6 +282,15 @@ export const endpoints = {
     request: migration.migrateRequest,
     response: migration.migrateResponse,
   }),
+  rotateSealKey: endpoint("POST", "/1.0/k8sd/datastore/seal-key", {
+    access: "trusted-control-plane",
+    response: migration.sealKeyState,
+  }),
+  /** The caller's key decides: control planes alone. */
+  sealKeys: endpoint("GET", "/1.0/k8sd/datastore/seal-key", {
+    access: "anyone",
+    response: migration.sealKeysResponse,
+  }),
 
   createSnapshotKey: endpoint("POST", "/1.0/k8sd/snapshots/key", {
     access: "trusted-control-plane",

@@ -9,6 +9,22 @@ export const datastoreMember = z.object({
   role: z.enum(["voter", "learner"]),
 });
 
+/** Which key seals the cluster's secrets, told by id. */
+export const sealKeyState = z.object({
+  id: z.string(),
+  /** It seals as soon as every control plane has it. */
+  coming: z.string().optional(),
+  /** It opens until nothing is left that it sealed. */
+  leaving: z.string().optional(),
+  /** Names of control planes that have not done their part yet. */
+  "waiting-for": z.array(z.string()),
+});
+export type SealKeyState = z.infer<typeof sealKeyState>;
+
+/** For control planes. Base64. */
+export const sealKeysResponse = z.object({ keys: z.array(z.string().max(64)).max(16) });
+export type SealKeysResponse = z.infer<typeof sealKeysResponse>;
+
 export const datastoreReport = z.object({
   engine: z.enum(["sqlite", "etcd", "external"]),
   endpoints: z.array(z.string()),
@@ -21,6 +37,7 @@ export const datastoreReport = z.object({
   "size-in-use": z.number().optional(),
   alarms: z.array(z.string()),
   members: z.array(datastoreMember),
+  "seal-key": sealKeyState.optional(),
   /** Where the migration stands that is under way. */
   migration: operationEvent.optional(),
 });

@@ -1,5 +1,6 @@
 import { access, readFile } from "node:fs/promises";
 import type { RequestListener } from "node:http";
+import type { SealKeyState } from "@k8sd/api-types";
 import type { Logger } from "pino";
 import { type BootstrapInput, serviceStages } from "./cluster/bootstrap/plan.ts";
 import { type Connections, connectDatastore, createConnections, datastoreOptions } from "./cluster/connections.ts";
@@ -29,6 +30,7 @@ import { createNodeLabels } from "./reconcile/node-labels.ts";
 import { createOrphansReconciler } from "./reconcile/orphans.ts";
 import { createOwnRecord } from "./reconcile/own-record.ts";
 import { createRoutes } from "./reconcile/routes.ts";
+import { createSealKeyFollower } from "./reconcile/seal-key.ts";
 import { createServicesReconciler } from "./reconcile/services.ts";
 import { createSnapshotsReconciler, type SnapshotsReconcilerDeps } from "./reconcile/snapshots.ts";
 import { createStanding } from "./reconcile/standing.ts";
@@ -61,6 +63,7 @@ export interface MemberDeps {
   readonly longDead: RemoveLongDead;
   readonly notices: Notices;
   readonly snapshots: SnapshotsReconcilerDeps["snapshots"];
+  readonly sealKey: { readonly follow: (signal: AbortSignal) => Promise<SealKeyState> };
   readonly sweepJoinTokens: (signal: AbortSignal) => Promise<unknown>;
   readonly now: () => number;
 }
@@ -138,6 +141,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
   const controlPlaneReconcilers = (input: BootstrapInput, connections: Connections): readonly Reconciler[] => [
     createLedgerFollower(input.config, { roster, datastore: connections.datastore, seen: mesh.publish }),
     createJoinTokensSweep({ sweep: deps.sweepJoinTokens }),
+    createSealKeyFollower(deps.sealKey),
     createLeaving(input.nodeId, {
       connections,
       members: roster.members,

@@ -7,6 +7,7 @@ import { atLeastMinimum, second } from "../duration.ts";
 import { parseOutputFormat, render } from "../format/output.ts";
 import { connect, requireLocalNode, requireRoot } from "../session.ts";
 import { durationFlag, subcommand } from "../usage.ts";
+import { rotateKeyCommand } from "./datastore-rotate-key.ts";
 
 /** So that the daemon, which has the timeout itself, is the one to report that it passed. */
 const grace = 30 * second;
@@ -15,6 +16,7 @@ export function datastoreCommand(deps: CliDeps): Command {
   const command = subcommand("datastore", "Show and change what holds the cluster's data", deps).usage("[command]");
   command.addCommand(statusCommand(deps));
   command.addCommand(migrateCommand(deps));
+  command.addCommand(rotateKeyCommand(deps));
   return command;
 }
 

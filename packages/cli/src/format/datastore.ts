@@ -1,4 +1,4 @@
-import type { DatastoreReport, MigrateResponse } from "@k8sd/api-types";
+import type { DatastoreReport, MigrateResponse, SealKeyState } from "@k8sd/api-types";
 import type { Output } from "./output.ts";
 import type { YamlValue } from "./yaml.ts";
 
@@ -14,9 +14,24 @@ export function migratedOutput(result: MigrateResponse): Output {
   return { plain, json: () => result, yaml: () => result as YamlValue };
 }
 
+export function sealKeyOutput(state: SealKeyState): Output {
+  const value = () => state as unknown as YamlValue;
+  return { plain: () => sealKeyText(state), json: () => state, yaml: value };
+}
+
+function sealKeyText({ id, coming, leaving, "waiting-for": waiting }: SealKeyState): string {
+  if (coming === undefined && leaving === undefined) return `The key ${id} seals the cluster's secrets.`;
+  const others = waiting.length === 0 ? "" : `, when ${waiting.join(", ")} has done its part`;
+  const what =
+    coming === undefined
+      ? `The key ${id} seals the cluster's secrets; ${leaving} is forgotten by itself`
+      : `The new key ${coming} takes the place of ${id} by itself`;
+  return `${what}${others}.\nSee 'k8s datastore status'.`;
+}
+
 function lines(report: DatastoreReport): string[] {
   const { engine, version, endpoints, revision, size, problem, alarms, members, migration } = report;
-  const inUse = report["size-in-use"];
+  const { "size-in-use": inUse, "seal-key": sealKey } = report;
   const row = (title: string, text: string) => `${`${title}:`.padEnd(12)}${text}`;
   const width = Math.max(...members.map(({ name }) => name.length), 0);
   return [
@@ -28,6 +43,7 @@ function lines(report: DatastoreReport): string[] {
     ...members.map(({ name, role, address }) =>
       row("member", `${name.padEnd(width)}   ${role.padEnd(7)}   ${address}`),
     ),
+    ...(sealKey === undefined ? [] : [row("seal key", sealKeyShort(sealKey))]),
     ...(migration === undefined
       ? []
       : [row("migration", `step ${migration.step} of ${migration.of}, ${migration.title}`)]),
@@ -36,6 +52,11 @@ function lines(report: DatastoreReport): string[] {
 
 function sizes(size: number, inUse: number): string {
   return `${mebibytes(size)} MiB, ${mebibytes(inUse)} MiB in use`;
+}
+
+function sealKeyShort({ id, coming, leaving, "waiting-for": waiting }: SealKeyState): string {
+  const change = coming !== undefined ? `, ${coming} comes` : leaving !== undefined ? `, ${leaving} goes` : "";
+  return `${id}${change}${waiting.length === 0 ? "" : `, waits for ${waiting.join(", ")}`}`;
 }
 
 const mebibytes = (bytes: number): string => (bytes / 1024 ** 2).toFixed(1);

@@ -37,6 +37,7 @@ import type { Copies } from "./recover/copies.ts";
 import { createRecovery } from "./recover/recovery.ts";
 import type { Roster } from "./roster.ts";
 import type { Seal } from "./seal.ts";
+import { createSealKey } from "./seal-key/seal-key.ts";
 import { createRestore } from "./snapshot/restore.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { createStatus } from "./status.ts";
@@ -116,7 +117,8 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     now: deps.now,
   });
 
-  const migration = createMigration({ ...deps, member, datastore: () => deps.connections().datastore() });
+  const sealKey = createSealKey({ ...deps, member });
+  const migration = createMigration({ ...deps, member, sealKey, datastore: () => deps.connections().datastore() });
   /** False where there is no such Node. */
   async function isNodeReady(name: string, signal: AbortSignal): Promise<boolean> {
     if (!member().view.kubernetes) return false;
@@ -227,6 +229,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     moves: createMoves({ ...deps, paths: host.paths }),
     recovery,
     migration,
+    sealKey,
     snapshots: {
       ...createSnapshots({
         ...deps,

@@ -30,6 +30,8 @@ import type {
   ReserveResponse,
   RestorePlan,
   RestoreResponse,
+  SealKeyState,
+  SealKeysResponse,
   SetAddressResponse,
   SetSnapshotStoreRequest,
   Snapshot,
@@ -262,6 +264,12 @@ export interface Domain {
     report(signal: AbortSignal): Promise<DatastoreReport>;
     /** Kind "conflict": something speaks against it; all of it is said. */
     migrate(order: MigrateOrder, options: { readonly requestId: string }): OperationRun<MigrateResponse>;
+  };
+
+  readonly sealKey: {
+    rotate(caller: Caller, signal: AbortSignal): Promise<SealKeyState>;
+    /** Kind "forbidden": it is no control plane. */
+    keysFor(caller: Caller): Promise<SealKeysResponse>;
   };
 
   readonly snapshots: {

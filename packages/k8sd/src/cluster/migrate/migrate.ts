@@ -15,7 +15,7 @@ import { type Destination, destinationOf, type Wish } from "./destination.ts";
 import { withEngine } from "./engines.ts";
 import { planMigrate } from "./plan.ts";
 import { problemsOf } from "./preconditions.ts";
-import { brief, datastoreReport, migrationUnderWay, moving } from "./report.ts";
+import { brief, datastoreReport, migrationUnderWay, moving, type ReportDeps } from "./report.ts";
 
 export interface MigrationDeps {
   readonly host: Host;
@@ -24,6 +24,7 @@ export interface MigrationDeps {
   readonly datastore: () => Promise<Datastore>;
   readonly runner: Pick<Runner, "find" | "start" | "events">;
   readonly journal: Pick<Journal, "unfinished">;
+  readonly sealKey: ReportDeps["sealKey"];
 }
 
 export interface MigrateOrder extends Wish {

@@ -1,6 +1,7 @@
-import type { DatastoreReport, OperationEvent } from "@k8sd/api-types";
+import type { DatastoreReport, OperationEvent, SealKeyState } from "@k8sd/api-types";
 import type { Datastore } from "../../datastore/datastore.ts";
 import { errorText } from "../../lib/app-error.ts";
+import { withDeadline } from "../../lib/wait.ts";
 import type { Journal } from "../../node-db/journal.ts";
 import type { Runner } from "../../operations/runner.ts";
 import { engineName } from "../engine-name.ts";
@@ -12,6 +13,7 @@ export interface ReportDeps {
   readonly datastore: () => Promise<Datastore>;
   readonly journal: Pick<Journal, "unfinished">;
   readonly runner: Pick<Runner, "events">;
+  readonly sealKey: { readonly state: (signal: AbortSignal) => Promise<SealKeyState | undefined> };
 }
 
 /** One that works answers within milliseconds. */
@@ -28,9 +30,14 @@ export async function datastoreReport(deps: ReportDeps, signal: AbortSignal): Pr
   try {
     const store = await deps.datastore();
     const call = { signal, timeoutMs: answerMs };
-    const [status, members] = await Promise.all([store.status(call), store.memberList(call)]);
+    const [status, members, sealKey] = await Promise.all([
+      store.status(call),
+      store.memberList(call),
+      deps.sealKey.state(withDeadline(signal, answerMs)),
+    ]);
     return {
       ...known,
+      ...(sealKey === undefined ? {} : { "seal-key": sealKey }),
       version: status.version,
       revision: status.revision,
       size: status.dbSize,

@@ -30,6 +30,9 @@ const scheduleKey = "k8sd/snapshots/schedule";
 const storeKey = "k8sd/snapshots/store";
 const takenKey = "k8sd/snapshots/taken";
 
+/** Keys of all that is sealed in the datastore, each for its own place. */
+export const sealedSettings = [lockKey, storeKey] as const;
+
 /** What the cluster knows of its snapshots, in the datastore. */
 export interface SnapshotSettings {
   /** Closes snapshots; undefined before the operator made a key. */

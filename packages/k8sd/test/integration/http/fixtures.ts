@@ -122,6 +122,10 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
       list: async () => [],
       revoke: async () => {},
     },
+    sealKey: {
+      rotate: async () => ({ id: "a", "waiting-for": [] }),
+      keysFor: async () => ({ keys: [] }),
+    },
     migration: {
       report: async () => ({ engine: "sqlite", endpoints: [], alarms: [], members: [] }),
       migrate: ({ to }) => run([], { from: "sqlite", to }),
