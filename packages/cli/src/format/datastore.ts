@@ -21,7 +21,7 @@ export function sealKeyOutput(state: SealKeyState): Output {
 
 function sealKeyText({ id, coming, leaving, "waiting-for": waiting }: SealKeyState): string {
   if (coming === undefined && leaving === undefined) return `The key ${id} seals the cluster's secrets.`;
-  const others = waiting.length === 0 ? "" : `, when ${waiting.join(", ")} has done its part`;
+  const others = waiting.length === 0 ? "" : `, when ${waiting.join(", ")} did their part`;
   const what =
     coming === undefined
       ? `The key ${id} seals the cluster's secrets; ${leaving} is forgotten by itself`

@@ -82,4 +82,34 @@ member:     node2   learner   https://10.0.0.2:2379
     }
     expect(daemon.received.length).toBe(asked);
   });
+
+  test("rotate-key waits until the old key is forgotten", async () => {
+    const going = { id: "b2", leaving: "a1", "waiting-for": ["n2"] };
+    let looks = 0;
+    await using daemon = await createFakeDaemon({
+      ...answering(report),
+      "POST /1.0/k8sd/datastore/seal-key": (_request, answer) =>
+        sendSync(answer, { id: "a1", coming: "b2", "waiting-for": ["n2"] }),
+      "GET /1.0/k8sd/datastore": (_request, answer) => {
+        looks += 1;
+        sendSync(answer, { ...report, "seal-key": looks < 2 ? going : { id: "b2", "waiting-for": [] } });
+      },
+    });
+    const { code, stdout } = await run(daemon.stateDir, "rotate-key", "--timeout", "60s");
+    expect([code, stdout, looks]).toEqual([0, "The key b2 seals the cluster's secrets.\n", 2]);
+  });
+
+  test("rotate-key says who is waited for when its time is over, and that it goes on", async () => {
+    const coming = { id: "a1", coming: "b2", "waiting-for": ["n2", "n3"] };
+    await using daemon = await createFakeDaemon({
+      ...answering({ ...report, "seal-key": coming }),
+      "POST /1.0/k8sd/datastore/seal-key": (_request, answer) => sendSync(answer, coming),
+    });
+    const { code, stdout } = await run(daemon.stateDir, "rotate-key", "--timeout", "5s");
+    const text =
+      "The new key b2 takes the place of a1 by itself, when n2, n3 did their part.\nSee 'k8s datastore status'.\n";
+    expect([code, stdout]).toEqual([0, text]);
+    const shown = await run(daemon.stateDir, "status");
+    expect(shown.stdout).toContain("seal key:   a1, b2 comes, waits for n2, n3\n");
+  });
 });

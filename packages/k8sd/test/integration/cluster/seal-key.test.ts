@@ -8,7 +8,6 @@ import { createSeal, createSealFile, sealedWith, sealKeyId, splitKeys } from "..
 import { createRing, type Ring } from "../../../src/cluster/seal-key/ring.ts";
 import { createRotation, isMoving } from "../../../src/cluster/seal-key/rotation.ts";
 import { createSnapshotSettings, sealedSettings } from "../../../src/cluster/snapshot/settings.ts";
-import type { Datastore } from "../../../src/datastore/datastore.ts";
 import { aClaim, anOrder, type ControlPlane, createTestCluster, root, signal, type TestCluster } from "./support.ts";
 
 const context = "cluster-secrets";
@@ -83,20 +82,25 @@ beforeEach(async () => {
 /** One start of k8sd on a node. */
 function started({ id, paths }: Node, fate: Fate = { before: 0, seen: 0 }) {
   const ring = createRing(paths);
-  const mortal: Ring = {
+  const mortal =
+    <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      survive(fate);
+      return call(...args);
+    };
+  const mortalRing: Ring = {
     ...ring,
-    add: async (key) => (survive(fate), ring.add(key)),
-    make: async () => (survive(fate), ring.make()),
-    lead: async (key) => (survive(fate), ring.lead(key)),
-    forget: async (ids) => (survive(fate), ring.forget(ids)),
+    add: mortal(ring.add),
+    make: mortal(ring.make),
+    lead: mortal(ring.lead),
+    forget: mortal(ring.forget),
   };
-  const txn: Datastore["txn"] = async (request, options) => (survive(fate), plane.datastore.txn(request, options));
   const others = nodes.filter((node) => node.id !== id);
   return createRotation({
-    ring: mortal,
+    ring: mortalRing,
     graceMs: 0,
     nodeId: () => id,
-    datastore: async () => ({ ...plane.datastore, txn }),
+    datastore: async () => ({ ...plane.datastore, txn: mortal(plane.datastore.txn) }),
     fetch: async () => (await Promise.all(others.map((other) => createRing(other.paths).keys()))).flat(),
   });
 }
