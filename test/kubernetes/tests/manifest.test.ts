@@ -23,6 +23,7 @@ describe("snap/components.yaml", () => {
         "runc",
         "etcd",
         "etcdctl",
+        "etcdutl",
         "cni/bridge",
         "cni/host-local",
         "cni/portmap",
