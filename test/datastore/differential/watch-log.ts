@@ -14,7 +14,7 @@ export interface WatchLog {
   /** The answer, or undefined for an id that is not watched. */
   cancel(id: number): Promise<unknown>;
   /** Waits until everything up to the revision was delivered, and gives the revision the server named. */
-  progress(revision: number): Promise<number>;
+  progress(revision: number, timeoutMs?: number): Promise<number>;
   /** The next answer that ends a watch. */
   ended(): Promise<unknown>;
   readonly watches: readonly WatchEntry[];
@@ -98,12 +98,13 @@ export function openWatchLog(connection: GrpcConnection): WatchLog {
       return next((response) => (ends(response) ? control(response) : undefined), "end of a watch");
     },
     ended: () => next((response) => (response.canceled ? control(response) : undefined), "end of a watch"),
-    async progress(revision) {
-      const reached = next((response) => {
+    async progress(revision, timeoutMs) {
+      const take = (response: wire.WatchResponse) => {
         const told = response.header?.revision ?? 0;
         const isProgress = response.watchId === -1 && !response.created && told >= revision;
         return isProgress ? told : undefined;
-      }, `progress up to ${revision}`);
+      };
+      const reached = next(take, `progress up to ${revision}`, timeoutMs);
       const ask = () => stream.send({ requestUnion: { $case: "progressRequest", value: {} } });
       ask();
       const again = setInterval(ask, askAgainMs);

@@ -41,7 +41,8 @@ const prefix = "h/";
 /** Longer than a restart: a call that waits through it is one more open outcome. */
 const callMs = 2_000;
 const retryMs = 50;
-const settleMs = 20_000;
+/** A long history of large values is hundreds of megabytes for each watcher. */
+const settleMs = 120_000;
 const resourceExhausted = 8;
 
 /** Clients that write and read, and watchers, until `during` ends. */
@@ -251,7 +252,7 @@ async function readEvents(connection: GrpcConnection, calls: EtcdCalls, from: nu
   try {
     const everything = { key: bytes("\0"), rangeEnd: bytes("\0") };
     await log.create({ ...defaults.watch, ...everything, startRevision: from, prevKv: true });
-    await log.progress(revision);
+    await log.progress(revision, settleMs);
     type Plain = { key: string; value: string; modRevision: number; version: number };
     const events = (log.watches[0]?.events ?? []) as { type: number; kv: Plain; prevKv?: Plain }[];
     return events.map(({ type, kv, prevKv }) => ({
