@@ -75,7 +75,7 @@ async function cliPage(): Promise<string> {
     "snapshot store",
     "snapshot restore",
   ];
-  const commands = [...nodes, "datastore status", "datastore migrate", ...snapshots];
+  const commands = [...nodes, "datastore status", "datastore migrate", "datastore rotate-key", ...snapshots];
   const pages = await Promise.all(commands.map((command) => help(...command.split(" "))));
   const section = (title: string, text: string) => `## ${title}\n\n\`\`\`\n${text.trimEnd()}\n\`\`\``;
   return [
