@@ -41,6 +41,7 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/seal-key/two-control-planes.test.ts",
       "test/scenarios/snapshot/kubernetes.test.ts",
       "test/scenarios/snapshot/restore.test.ts",
+      "test/scenarios/snapshot/store.test.ts",
       "test/scenarios/tokens/reachability.test.ts",
     ],
   },

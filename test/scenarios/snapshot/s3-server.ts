@@ -198,7 +198,7 @@ function problemOf(request: IncomingMessage, body: Buffer): string | undefined {
   return wanted === given ? undefined : "SignatureDoesNotMatch";
 }
 
-const [, program, port, bucket] = process.argv;
+const [, program, port, bucket, address = "127.0.0.1"] = process.argv;
 if (program?.endsWith("s3-server.ts") && port !== undefined && bucket !== undefined) {
-  createS3Server(bucket).server.listen(Number(port), "127.0.0.1");
+  createS3Server(bucket).server.listen(Number(port), address);
 }
