@@ -107,6 +107,27 @@ describe("a process of its own", () => {
     expect((await readdir(folder.path)).sort()).toEqual(["snapshot"]);
   });
 
+  test("takes of a datastore of others what is the cluster's", { timeout: 120_000 }, async () => {
+    await using folder = await temporaryFolder();
+    await using shared = await startEngine({ dataDir: join(folder.path, "data") });
+    await using store = openStore({ endpoints: [shared.endpoint] });
+    for (const id of [7n, 8n]) await store.grant(id, 600, { signal: never });
+    const put = (key: string, lease = 0n) => ({ op: "put", key, value: key, ...(lease ? { lease } : {}) }) as const;
+    const ours = [put("k8sd/cluster"), put("/registry/b"), put("/registry/a", 7n), put("compact_rev_key")];
+    await store.data.txn({ success: [...ours, put("theirs/a", 8n), put("k8sd0"), put("a"), put("z")] });
+    const prefixes = ["k8sd/", "/registry/", "compact_rev_key"];
+    const order = { ...orderIn(folder.path), datastore: { endpoints: [shared.endpoint], tls: {} }, prefixes };
+    const { keys } = await runWork(order, { argv: worker, signal: never, progress: () => {} });
+    const unlock = (header: { readonly key: Parameters<typeof keysFor>[0] }) => keysFor(header.key, text);
+    const { values, totals } = await inspectSnapshot(order.path, unlock, { prefix: "", signal: never });
+    expect([[...values.keys()].sort(), totals.leases]).toEqual([
+      ["/registry/a", "/registry/b", "compact_rev_key", "k8sd/cluster"],
+      1,
+    ]);
+    const tried = await runWork(tryOf(folder.path, keys), { argv: worker, signal: never, progress: () => {} });
+    expect(tried.count).toBe(4);
+  });
+
   test("that is killed says so, with what to look at", { timeout: 120_000 }, async () => {
     await using folder = await temporaryFolder();
     const write = orderIn(folder.path);

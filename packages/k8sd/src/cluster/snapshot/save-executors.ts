@@ -2,6 +2,7 @@ import { rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { datastoreKind } from "../../components/datastore-kind.ts";
+import { neededPrefixes } from "../../datastore/check-external.ts";
 import { openStore, type StoreAccess } from "../../datastore/migrate/store-access.ts";
 import { createS3Store } from "../../datastore/snapshot/s3/client.ts";
 import type { S3Options } from "../../datastore/snapshot/s3/request.ts";
@@ -111,7 +112,10 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
           versions: { ...versions },
         };
         const datastore = plainConnection(await datastoreOptions(self.view));
-        const work = { kind: "write", datastore, path: temporaryOf(input), header, lock, secrets } as const;
+        // Others may keep theirs there, and what the cluster is granted is its own keys.
+        const prefixes = self.view.datastore.engine === "external" ? { prefixes: neededPrefixes } : {};
+        const path = temporaryOf(input);
+        const work = { kind: "write", datastore, ...prefixes, path, header, lock, secrets } as const;
         const { keys, count, revision } = await runWork(work, workOptions(context));
         context.progress({ done: count, of: count, note: `keys of revision ${revision}` });
         made = { id: input.id, keys };

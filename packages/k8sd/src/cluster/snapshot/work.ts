@@ -23,6 +23,8 @@ export interface WriteWork {
   readonly path: string;
   /** All that is known before the datastore is looked at. */
   readonly header: Omit<SnapshotHeader, "key" | "revision" | "keys">;
+  /** Absent: all of the datastore is the cluster's. */
+  readonly prefixes?: readonly string[];
   readonly lock: string;
   /** JSON. */
   readonly secrets: string;

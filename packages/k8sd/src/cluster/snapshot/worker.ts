@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { everything } from "../../datastore/migrate/batches.ts";
 import { openStore } from "../../datastore/migrate/store-access.ts";
 import { withScratchEngine } from "../../datastore/scratch-engine.ts";
-import { withView } from "../../datastore/snapshot/content.ts";
+import { type StoreView, withView } from "../../datastore/snapshot/content.ts";
 import { writeSnapshotFile } from "../../datastore/snapshot/file.ts";
 import { type FileKeys, keysForNew } from "../../datastore/snapshot/key.ts";
 import { loadSnapshot } from "../../datastore/snapshot/load.ts";
@@ -49,12 +49,12 @@ async function orderFrom(input: NodeJS.ReadableStream, stop: AbortController): P
 }
 
 async function write(
-  { datastore, path, header, lock, secrets }: WriteWork,
+  { datastore, prefixes, path, header, lock, secrets }: WriteWork,
   signal: AbortSignal,
   progress: (progress: WorkProgress) => void,
 ): Promise<WorkResults["write"]> {
   await using store = openStore(datastore);
-  return await withView(store, signal, async (view) => {
+  const writeView = async (view: StoreView): Promise<WorkResults["write"]> => {
     const { keys, hint } = keysForNew(lock);
     await rm(path, { force: true });
     const { revision, keys: count } = view;
@@ -73,7 +73,8 @@ async function write(
       revision,
       count,
     };
-  });
+  };
+  return await withView(store, signal, writeView, prefixes);
 }
 
 async function tryIt(

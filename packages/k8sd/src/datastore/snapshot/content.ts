@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { AppError } from "../../lib/app-error.ts";
 import { isCompacted } from "../client-errors.ts";
+import { prefixEnd } from "../convert.ts";
 import type { KeyValue, Revision } from "../datastore.ts";
 import { everything, pages, patient } from "../migrate/batches.ts";
 import type { StoreAccess } from "../migrate/store-access.ts";
@@ -16,6 +17,8 @@ export interface StoreView {
 
 /** A request is 1.5 MiB at most, so an answer is 30 MB at most. */
 const readAtOnce = 20;
+/** Keys alone are short. */
+const keysAtOnce = 10_000;
 const inFlight = 4;
 /** A few compactions at a bad moment are chance; more are not. */
 const attempts = 3;
@@ -23,20 +26,38 @@ const attempts = 3;
 interface Listed {
   readonly key: Uint8Array;
   readonly modRevision: Revision;
+  readonly lease: bigint;
 }
 
-/** Looks at the datastore as it is now. What is kept in memory is each key with 40 bytes, never the values. */
-export async function viewStore(store: StoreAccess, signal: AbortSignal): Promise<StoreView> {
+/**
+ * Looks at the datastore as it is now. What is kept in memory is each key with 40 bytes, never the values.
+ * @param prefixes what is the cluster's, where others keep theirs beside it and let it read no more; absent: everything
+ */
+export async function viewStore(
+  store: StoreAccess,
+  signal: AbortSignal,
+  prefixes?: readonly string[],
+): Promise<StoreView> {
   const call = patient(signal);
-  const { revision } = await store.data.range(everything, { countOnly: true, ...call });
+  const [prefix = ""] = prefixes ?? [];
+  const { revision } = await store.data.range({ prefix }, { countOnly: true, ...call });
   const listed: Listed[] = [];
-  for await (const page of pages(store.data, { keysOnly: true, revision, signal })) {
-    for (const { key, modRevision } of page) listed.push({ key, modRevision });
+  const list = (page: readonly KeyValue[]): void => {
+    for (const { key, modRevision, lease } of page) listed.push({ key, modRevision, lease });
+  };
+  if (prefixes === undefined) {
+    for await (const page of pages(store.data, { keysOnly: true, revision, signal })) list(page);
+  } else {
+    // In the order of all keys, which the hash of a copy has.
+    for (const each of prefixes.toSorted()) {
+      for await (const page of pagesBelow(each, revision, store, signal)) list(page);
+    }
   }
 
   async function* records(secretsJson: string): AsyncGenerator<SnapshotRecord> {
     yield { kind: "secrets", json: secretsJson };
-    const leases = await leasesOf(store, signal);
+    const attached = new Set(listed.flatMap(({ lease }) => (lease === 0n ? [] : [lease])));
+    const leases = await lives(prefixes === undefined ? await store.leases(call) : [...attached], store, signal);
     for (const lease of leases) yield { kind: "lease", ...lease };
     // A copy gets its keys in this order, so that theirs is the same.
     const order = listed.map((_, index) => index);
@@ -88,10 +109,11 @@ export async function withView<T>(
   store: StoreAccess,
   signal: AbortSignal,
   work: (view: StoreView) => Promise<T>,
+  prefixes?: readonly string[],
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await work(await viewStore(store, signal));
+      return await work(await viewStore(store, signal, prefixes));
     } catch (error) {
       if (!isCompacted(error)) throw error;
       if (attempt < attempts) continue;
@@ -119,9 +141,30 @@ function digestOf({ key, value, lease }: KeyValue): Buffer {
   return createHash("sha256").update(`${key.length}:${value.length}:${lease};`).update(key).update(value).digest();
 }
 
-async function leasesOf(store: StoreAccess, signal: AbortSignal): Promise<readonly SnapshotLease[]> {
+async function* pagesBelow(
+  prefix: string,
+  revision: Revision,
+  store: StoreAccess,
+  signal: AbortSignal,
+): AsyncGenerator<readonly KeyValue[]> {
+  const end = prefixEnd(Buffer.from(prefix));
+  for (let from: Uint8Array = Buffer.from(prefix); ; ) {
+    const select = { revision, keysOnly: true, limit: keysAtOnce };
+    const { kvs, more } = await store.data.range({ from, end }, { ...select, ...patient(signal) });
+    yield kvs;
+    const last = kvs.at(-1);
+    if (!more || last === undefined) return;
+    from = new Uint8Array([...last.key, 0]);
+  }
+}
+
+async function lives(
+  ids: readonly bigint[],
+  store: StoreAccess,
+  signal: AbortSignal,
+): Promise<readonly SnapshotLease[]> {
   const call = patient(signal);
-  const waiting = [...(await store.leases(call))];
+  const waiting = [...ids];
   const found: SnapshotLease[] = [];
   const ask = async (): Promise<void> => {
     for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
