@@ -2,17 +2,9 @@ import type { Database, Statement } from "better-sqlite3";
 import type { KeyValue } from "../gen/etcd.ts";
 import { createFirstId } from "./change-order.ts";
 import type { KeySpan } from "./key-range.ts";
+import { createPackedList, type PackedList, type Row } from "./packed-list.ts";
 import type { Change, Past, ReadView } from "./store.ts";
 
-type Row = [
-  id: number,
-  key: Uint8Array,
-  revision: number,
-  created: number,
-  version: number,
-  lease: number,
-  value: Uint8Array | null,
-];
 type PerSpan<T> = { readonly [K in KeySpan["kind"]]: T };
 
 export type SpanQueries = Omit<ReadView, "revision" | "compactRevision"> & {
@@ -39,14 +31,19 @@ export function createSpanQueries(db: Database): SpanQueries {
       from: prepare("x.key >= :key"),
     };
   };
-  const list = perSpan(
+  const packedPerSpan = (sql: (where: string) => string): PerSpan<PackedList> => ({
+    one: createPackedList(db, sql("x.key = :key")),
+    interval: createPackedList(db, sql("x.key >= :key AND x.key < :end")),
+    from: createPackedList(db, sql("x.key >= :key")),
+  });
+  const list = packedPerSpan(
     (where) =>
       `SELECT ${columns} FROM current x JOIN history h ON h.id = x.history_id WHERE ${where} ORDER BY x.key LIMIT :limit`,
   );
   const count = perSpan((where) => `SELECT count(*) FROM current x WHERE ${where}`);
   const keys = perSpan((where) => `SELECT x.key FROM current x WHERE ${where} ORDER BY x.key`);
   const past = (where: string) => where.replaceAll("x.", "h.");
-  const listAt = perSpan(
+  const listAt = packedPerSpan(
     (where) =>
       `SELECT ${columns} FROM history h WHERE ${past(where)} AND h.revision <= :at AND ${visible} ORDER BY h.key LIMIT :limit`,
   );
@@ -84,8 +81,8 @@ export function createSpanQueries(db: Database): SpanQueries {
     lease: leaseOf(row),
     value: row[6] ?? noBytes,
   });
-  const parameters = (span: KeySpan, more: Record<string, number>) =>
-    span.kind === "interval" ? { key: span.key, end: span.end, ...more } : { key: span.key, ...more };
+  const endOf = (span: KeySpan) => (span.kind === "interval" ? { end: span.end } : {});
+  const parameters = (span: KeySpan, more: Record<string, number>) => ({ key: span.key, ...endOf(span), ...more });
   const readChanges = (span: KeySpan, at: number, to: number, limit: number): Row[] => {
     const bounds =
       span.kind === "one"
@@ -100,10 +97,10 @@ export function createSpanQueries(db: Database): SpanQueries {
       const row = find.get(key) as Row | undefined;
       return row && toKeyValue(row);
     },
-    list: (span, limit) => (list[span.kind].all(parameters(span, { limit })) as Row[]).map(toKeyValue),
+    list: (span, limit) => list[span.kind](span.key, endOf(span), limit).map(toKeyValue),
     count: (span) => (count[span.kind].get(parameters(span, {})) as [number])[0],
     keys: (span) => (keys[span.kind].all(parameters(span, {})) as [Uint8Array][]).map((row) => row[0]),
-    listAt: (span, at, limit) => (listAt[span.kind].all(parameters(span, { at, limit })) as Row[]).map(toKeyValue),
+    listAt: (span, at, limit) => listAt[span.kind](span.key, { ...endOf(span), at }, limit).map(toKeyValue),
     countAt: (span, at) => (countAt[span.kind].get(parameters(span, { at })) as [number])[0],
     previous(key, revision) {
       const row = previous.get(key, revision) as Row | undefined;

@@ -90,6 +90,49 @@ describe("changes from a revision on", () => {
   });
 });
 
+describe("lists", () => {
+  /** Any bytes: zeros, what is no text, empty values, and some that are larger than a page. */
+  const content = Array.from({ length: 700 }, (_, index) => ({
+    key: Buffer.from([index >> 8, index & 0xff, ...(index % 3 === 0 ? [0, 0xc3, 0x28, 0xff] : [])]),
+    value: Buffer.alloc(index === 300 ? 140_000 : index % 7 === 0 ? 0 : index % 90, Buffer.of(index & 0xff, 0, 0xf0)),
+    lease: index % 50 === 0 ? 2n ** 63n - BigInt(index + 1) : BigInt(index % 2),
+  }));
+
+  test("give every byte of each key, however many there are", () => {
+    const store = open();
+    store.batch(() => {
+      for (const { key, value, lease } of content) store.running.put(2, key, value, lease);
+    });
+    const expected = content.map((entry) => ({ ...entry, createRevision: 2, modRevision: 2, version: 1 }));
+    for (const limit of [1, 2, 15, 16, 17, 250, 699, 700, 701, -1]) {
+      const wanted = limit < 0 ? expected : expected.slice(0, limit);
+      expect(store.durable.list(all, limit), `limit ${limit}`).toEqual(wanted);
+      expect(store.durable.listAt(all, 2, limit), `limit ${limit} at a revision`).toEqual(wanted);
+    }
+    const [first = Buffer.of(), end = Buffer.of()] = [content[100]?.key, content[333]?.key];
+    expect(store.durable.list(keySpan(first, end), -1)).toEqual(expected.slice(100, 333));
+    expect(store.durable.list(keySpan(first, Buffer.of()), -1)).toEqual(expected.slice(100, 101));
+    expect(store.durable.list(keySpan(Buffer.of(9), end), -1)).toEqual([]);
+  });
+
+  test("at an old revision give what was there", () => {
+    const store = open();
+    for (const key of ["a", "b", "c"]) put(store, key);
+    store.batch(() => store.running.remove(5, keySpan(Buffer.from("b"), Buffer.of())));
+    put(store, "a");
+    const at = (revision: number) =>
+      store.durable.listAt(all, revision, -1).map(({ key, version }) => `${Buffer.from(key)}${version}`);
+    expect([1, 2, 3, 4, 5, 6].map(at)).toEqual([
+      [],
+      ["a1"],
+      ["a1", "b1"],
+      ["a1", "b1", "c1"],
+      ["a1", "c1"],
+      ["a2", "c1"],
+    ]);
+  });
+});
+
 test("a file of the first schema is brought up to date and keeps what it holds", async () => {
   put(open(), "a", "b");
   // What the first schema had more.
