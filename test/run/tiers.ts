@@ -39,6 +39,7 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/remove/long-dead.test.ts",
       "test/scenarios/remove/unfinished.test.ts",
       "test/scenarios/seal-key/two-control-planes.test.ts",
+      "test/scenarios/snapshot/external.test.ts",
       "test/scenarios/snapshot/kubernetes.test.ts",
       "test/scenarios/snapshot/restore.test.ts",
       "test/scenarios/snapshot/store.test.ts",
