@@ -10,7 +10,7 @@ import { createReaders, type Readers } from "./postgres/readers.ts";
 import { createRoom } from "./postgres/room.ts";
 import { prepareSchema, stateColumns, toState } from "./postgres/schema.ts";
 import { createSession } from "./postgres/session.ts";
-import { createWriter } from "./postgres/writer.ts";
+import { createWriter, planOnce } from "./postgres/writer.ts";
 import type { BackendDeps } from "./sqlite-backend.ts";
 import { createWatchHub, type WatchHub } from "./watch-hub.ts";
 
@@ -54,7 +54,7 @@ export async function createPostgresBackend(options: PostgresOptions, { log, bro
   started.defer(readers.close);
   started.defer(follower.stop);
   const writer = createWriter({
-    session: createSession(connect),
+    session: createSession(connect, planOnce),
     serverId,
     log,
     lookout: follower.lookout,

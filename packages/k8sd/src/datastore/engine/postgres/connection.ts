@@ -30,10 +30,14 @@ const minimumVersion = 140_000;
 
 /**
  * A server that stops within a transaction loses it, so that the others can write. Compiling queries costs more than ours take.
- * Commits wait for the disk, whatever the database's own default is.
+ * Commits wait for the disk, whatever the database's own default is. All that we ask goes by an index, in as much time as it has
+ * rows; a plan that was made while the tables were empty would go on to read all of them, for each key, until statistics come.
  */
 const settings = `
   SET jit = off;
+  SET enable_seqscan = off;
+  SET enable_hashjoin = off;
+  SET enable_mergejoin = off;
   SET idle_in_transaction_session_timeout = '5s';
   SET lock_timeout = '10s';
   SET search_path = k8s_datastore;
