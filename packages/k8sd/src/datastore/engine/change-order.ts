@@ -5,7 +5,7 @@ import type { Database } from "better-sqlite3";
  * before it is of an earlier one. Ids grow with revisions, so this is searched for, and history needs no index by revision: it
  * would cost every write a page of log.
  */
-export type FirstId = (revision: number) => number;
+type FirstId = (revision: number) => number;
 
 export function createFirstId(db: Database): FirstId {
   const newest = db.prepare("SELECT id, revision FROM history ORDER BY id DESC LIMIT 1").raw();

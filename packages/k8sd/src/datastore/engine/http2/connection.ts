@@ -244,7 +244,8 @@ export function createConnection(socket: Duplex, deps: ConnectionDeps): Connecti
         return onSettings(flags, payload);
       case frameType.ping:
         if (payload.length !== 8) throw new Http2Error(http2Error.frameSize, "ping is not eight bytes");
-        if (!(flags & flag.ack)) outbox.control(frame(frameType.ping, flag.ack, 0, payload));
+        // Clients measure the way with one for each call; alone it would cost both sides a turn.
+        if (!(flags & flag.ack)) outbox.reply(frame(frameType.ping, flag.ack, 0, payload));
         return;
       case frameType.windowUpdate:
         return onWindowUpdate(id, payload);

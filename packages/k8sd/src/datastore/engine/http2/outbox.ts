@@ -37,6 +37,8 @@ export interface Outbox {
   readonly queuedBytes: number;
   /** A frame that needs no window. */
   control(bytes: Buffer): void;
+  /** The same, for one that goes with an answer, if there is one at once. */
+  reply(bytes: Buffer): void;
   headers(id: number, block: Buffer): void;
   /** The first `headroom` bytes are overwritten. */
   message(stream: Outgoing, bytes: Buffer): void;
@@ -62,6 +64,7 @@ export function createOutbox(socket: Duplex): Outbox {
   let window = defaultWindow;
   let queuedBytes = 0;
   let scheduled = false;
+  let delayed = false;
   let greeted = false;
 
   const congested = (): boolean => readyBytes + socket.writableLength > socketBytes;
@@ -151,6 +154,19 @@ export function createOutbox(socket: Duplex): Outbox {
       return queuedBytes;
     },
     control: push,
+    reply(bytes) {
+      ready.push(bytes);
+      readyBytes += bytes.length;
+      if (scheduled || delayed) return;
+      delayed = true;
+      // A write that arrived with it runs in the first of these turns.
+      setImmediate(() => {
+        setImmediate(() => {
+          delayed = false;
+          flush();
+        });
+      });
+    },
     headers(id, block) {
       push(headersFrame(id, block, 0));
     },
