@@ -7,7 +7,21 @@ export const datastoreMember = z.object({
   name: z.string(),
   address: z.string(),
   role: z.enum(["voter", "learner"]),
+  /** Why it says nothing of itself; what follows is absent then. */
+  problem: z.string().optional(),
+  version: z.string().optional(),
+  leader: z.boolean().optional(),
+  /** Changes that the cluster has and this member has not applied. */
+  behind: z.number().optional(),
+  /** Bytes of its file, those of them that hold data, and how many it may take. */
+  size: z.number().optional(),
+  "size-in-use": z.number().optional(),
+  quota: z.number().optional(),
+  alarms: z.array(z.string()).optional(),
+  /** When its file was written anew by k8sd. */
+  "last-defragmented": timestamp.optional(),
 });
+export type DatastoreMember = z.infer<typeof datastoreMember>;
 
 /** Which key seals the cluster's secrets, told by id. */
 export const sealKeyState = z.object({

@@ -167,7 +167,9 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
       : [
           createDatastoreUpkeep({
             connect: () => datastoreOptions(input.view),
+            datastore: connections.datastore,
             log: log.child({ module: "datastore" }),
+            now: deps.now,
           }),
         ]),
     ...(input.kubernetes ? [createNodeLabels(input.view, { kube: connections.kube, members: roster.members })] : []),

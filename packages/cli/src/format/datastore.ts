@@ -1,4 +1,4 @@
-import type { DatastoreReport, MigrateResponse, SealKeyState } from "@k8sd/api-types";
+import type { DatastoreMember, DatastoreReport, MigrateResponse, SealKeyState } from "@k8sd/api-types";
 import type { Output } from "./output.ts";
 import type { YamlValue } from "./yaml.ts";
 
@@ -40,14 +40,34 @@ function lines(report: DatastoreReport): string[] {
     row("endpoints", endpoints.join(", ")),
     ...(revision === undefined ? [] : [row("revision", String(revision))]),
     ...(size === undefined ? [] : [row("size", sizes(size, inUse ?? size))]),
-    ...members.map(({ name, role, address }) =>
-      row("member", `${name.padEnd(width)}   ${role.padEnd(7)}   ${address}`),
-    ),
+    ...members.flatMap((member) => [
+      row("member", `${member.name.padEnd(width)}   ${member.role.padEnd(7)}   ${member.address}`),
+      ...memberDetails(member).map((text) => `${" ".repeat(12 + width)}   ${text}`),
+    ]),
     ...(sealKey === undefined ? [] : [row("seal key", sealKeyShort(sealKey))]),
     ...(migration === undefined
       ? []
       : [row("migration", `step ${migration.step} of ${migration.of}, ${migration.title}`)]),
   ];
+}
+
+function memberDetails(member: DatastoreMember): string[] {
+  const { problem, version, leader, behind = 0, size, "size-in-use": inUse, quota, alarms = [] } = member;
+  if (problem !== undefined) return [`does not answer: ${problem}`];
+  if (version === undefined || size === undefined) return [];
+  const defragmented = member["last-defragmented"];
+  const state = [
+    ...(leader ? ["leads"] : []),
+    `version ${version}`,
+    ...(behind === 0 ? [] : [`${behind} changes behind`]),
+    ...alarms.map((alarm) => `alarm ${alarm}`),
+  ];
+  const room = [
+    sizes(size, inUse ?? size),
+    ...(quota === undefined ? [] : [`${mebibytes(quota)} MiB at most`]),
+    ...(defragmented === undefined ? [] : [`defragmented ${defragmented}`]),
+  ];
+  return [state.join(", "), room.join(", ")];
 }
 
 function sizes(size: number, inUse: number): string {

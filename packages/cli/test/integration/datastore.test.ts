@@ -83,6 +83,23 @@ member:     node2   learner   https://10.0.0.2:2379
     expect(daemon.received.length).toBe(asked);
   });
 
+  test("status shows how each member is", async () => {
+    const [n1, n2] = report.members;
+    const well = {
+      ...{ version: "3.6.16", leader: true, behind: 0, size: 25 * 1024 ** 2, "size-in-use": 20.5 * 1024 ** 2 },
+      ...{ quota: 2 * 1024 ** 3, alarms: ["NOSPACE"], "last-defragmented": "2026-01-02T03:04:05.000Z" },
+    };
+    const members = [n1 && { ...n1, ...well }, n2 && { ...n2, problem: "connection refused", alarms: [] }];
+    await using daemon = await createFakeDaemon(answering({ ...report, members: members.flatMap((one) => one ?? []) }));
+    const { stdout } = await run(daemon.stateDir, "status");
+    expect(stdout).toContain(`member:     n1      voter     https://10.0.0.1:2379
+                    leads, version 3.6.16, alarm NOSPACE
+                    25.0 MiB, 20.5 MiB in use, 2048.0 MiB at most, defragmented 2026-01-02T03:04:05.000Z
+member:     node2   learner   https://10.0.0.2:2379
+                    does not answer: connection refused
+`);
+  });
+
   test("rotate-key waits until the old key is forgotten", async () => {
     const going = { id: "b2", leaving: "a1", "waiting-for": ["n2"] };
     let looks = 0;

@@ -1,9 +1,14 @@
-import type { DatastoreReport, OperationEvent, SealKeyState } from "@k8sd/api-types";
-import type { Datastore } from "../../datastore/datastore.ts";
+import type { DatastoreMember, DatastoreReport, OperationEvent, SealKeyState } from "@k8sd/api-types";
+import type { NodeView } from "../../components/component.ts";
+import type { Datastore, Member } from "../../datastore/datastore.ts";
+import { createMemberCalls } from "../../datastore/etcd-members-calls.ts";
+import { memberStates } from "../../datastore/member-states.ts";
 import { errorText } from "../../lib/app-error.ts";
 import { withDeadline } from "../../lib/wait.ts";
 import type { Journal } from "../../node-db/journal.ts";
 import type { Runner } from "../../operations/runner.ts";
+import { datastoreOptions } from "../connections.ts";
+import { type Defragmented, readDefragmented } from "../defragmented.ts";
 import { engineName } from "../engine-name.ts";
 import type { Notice } from "../notices.ts";
 import type { Self } from "../recover/copies.ts";
@@ -30,10 +35,12 @@ export async function datastoreReport(deps: ReportDeps, signal: AbortSignal): Pr
   try {
     const store = await deps.datastore();
     const call = { signal, timeoutMs: answerMs };
+    const soon = withDeadline(signal, answerMs);
     const [status, members, sealKey] = await Promise.all([
       store.status(call),
-      store.memberList(call),
-      deps.sealKey.state(withDeadline(signal, answerMs)),
+      engine === "external" ? membersOf(await store.memberList(call)) : managedMembers(view, store, signal),
+      // Without a quorum nobody can tell.
+      deps.sealKey.state(soon).catch(() => undefined),
     ]);
     return {
       ...known,
@@ -43,16 +50,42 @@ export async function datastoreReport(deps: ReportDeps, signal: AbortSignal): Pr
       size: status.dbSize,
       "size-in-use": status.dbSizeInUse,
       alarms: [...status.errors],
-      members: members.map(({ name, clientUrls, isLearner }) => ({
-        name,
-        address: clientUrls.join(","),
-        role: isLearner ? "learner" : "voter",
-      })),
+      members: [...members],
     };
   } catch (error) {
     signal.throwIfAborted();
     const problem = moving(deps)?.message ?? errorText(error);
     return { ...known, problem, alarms: [], members: [] };
+  }
+}
+
+const membersOf = (members: readonly Member[]): DatastoreMember[] =>
+  members.map(({ name, clientUrls, isLearner }) => ({
+    name,
+    address: clientUrls.join(","),
+    role: isLearner ? "learner" : "voter",
+  }));
+
+async function managedMembers(view: NodeView, store: Datastore, signal: AbortSignal): Promise<DatastoreMember[]> {
+  const calls = createMemberCalls(await datastoreOptions(view));
+  try {
+    const [states, defragmented] = await Promise.all([
+      memberStates(calls, answerMs, signal),
+      readDefragmented(store, withDeadline(signal, answerMs)).catch((): Defragmented => ({})),
+    ]);
+    return states.flatMap(({ member, inUse, leads, alarms, ...state }) => {
+      const at = defragmented[member.name];
+      return membersOf([member]).map((known) => ({
+        ...known,
+        ...state,
+        alarms: [...alarms],
+        ...(leads === undefined ? {} : { leader: leads }),
+        ...(inUse === undefined ? {} : { "size-in-use": inUse }),
+        ...(at === undefined ? {} : { "last-defragmented": new Date(at).toISOString() }),
+      }));
+    });
+  } finally {
+    calls.close();
   }
 }
 

@@ -17,8 +17,6 @@ const grants = readFileSync(howTo, "utf8")
   .filter((line) => line.startsWith("etcdctl "));
 const run = promisify(execFile);
 
-if (etcdProgram === undefined) console.log("skipped: no etcd; K8SD_TEST_ETCD names the folder of one");
-
 describe.skipIf(etcdProgram === undefined)("an etcd of somebody else with the grant of the how-to", () => {
   const cleanup = new AsyncDisposableStack();
   let folder: string;
