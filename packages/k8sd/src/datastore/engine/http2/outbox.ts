@@ -64,7 +64,7 @@ export function createOutbox(socket: Duplex): Outbox {
   let window = defaultWindow;
   let queuedBytes = 0;
   let scheduled = false;
-  let delayed = false;
+  let delayed: NodeJS.Immediate | undefined;
   let greeted = false;
 
   const congested = (): boolean => readyBytes + socket.writableLength > socketBytes;
@@ -80,6 +80,8 @@ export function createOutbox(socket: Duplex): Outbox {
 
   function flush(): void {
     scheduled = false;
+    clearImmediate(delayed);
+    delayed = undefined;
     if (ready.length === 0) return;
     // Small frames are cheapest as one; large ones are not copied once more.
     const parts = readyBytes > joinedBytes ? ready : [Buffer.concat(ready, readyBytes)];
@@ -158,13 +160,9 @@ export function createOutbox(socket: Duplex): Outbox {
       ready.push(bytes);
       readyBytes += bytes.length;
       if (scheduled || delayed) return;
-      delayed = true;
       // A write that arrived with it runs in the first of these turns.
-      setImmediate(() => {
-        setImmediate(() => {
-          delayed = false;
-          flush();
-        });
+      delayed = setImmediate(() => {
+        delayed = setImmediate(flush);
       });
     },
     headers(id, block) {
