@@ -11,6 +11,7 @@ import {
   migrate,
   migrates,
   migrationTo,
+  report,
   write,
 } from "../scenarios/migrate/engines.ts";
 import { createPostgresNodes, type PostgresNodes } from "../scenarios/postgres/nodes.ts";
@@ -53,6 +54,7 @@ describe.skipIf(reason !== undefined)("a migration to PostgreSQL and back, inter
   const given = async (to: Engine) => (to === "external" ? await nodes.config() : undefined);
 
   async function startsOn(from: Engine): Promise<void> {
+    engine = (await report(host())).engine as Engine;
     if (engine !== from) await migrates(host(), from, await given(from));
     engine = from;
   }
@@ -75,6 +77,7 @@ describe.skipIf(reason !== undefined)("a migration to PostgreSQL and back, inter
         await kill(host(), "k8sd");
       } else {
         await host().cutPower();
+        await points.clear();
         await host().boot();
       }
       await points.clear();

@@ -115,7 +115,11 @@ function refuseMove(from: string, { engine: to }: Destination): void {
       remedy: "Bootstrap a new cluster on the engine that it shall have.",
     });
   }
-  if (from === to) throw new AppError("conflict", `cannot migrate the datastore: it is ${to} already`);
+  if (from !== to) return;
+  if (to !== "postgres") throw new AppError("conflict", `cannot migrate the datastore: it is ${to} already`);
+  throw new AppError("conflict", "cannot migrate the datastore: it is in a database already", {
+    remedy: "To get to another database, migrate to sqlite or etcd first.",
+  });
 }
 
 /** Below those that outgoing connections get, and those of Services of the type NodePort. */
