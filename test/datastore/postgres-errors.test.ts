@@ -1,4 +1,4 @@
-import { databaseProblems } from "@k8sd/k8sd/datastore/check-postgres.ts";
+import { databaseProblems, dropDatabase, newDatabaseProblems } from "@k8sd/k8sd/datastore/check-postgres.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bytes, defaults, etcdCalls } from "./support/etcd-calls.ts";
 import { openConnection } from "./support/grpc-client.ts";
@@ -48,6 +48,25 @@ describe("a database that cannot hold the cluster", () => {
     const started = startEngine({ dataDir: folder.path, args });
     await expect(started).rejects.toThrow(/permission denied for database .*\n.*GRANT CREATE/s);
     await expect(started).rejects.not.toThrow("right-word");
+  });
+
+  test("one with the tables of a server is not new; dropped, it is, and nothing else of it is gone", async () => {
+    await using folder = await temporaryFolder();
+    const own = await postgres.database();
+    await postgres.run(own, "CREATE TABLE theirs (a int)");
+    await using server = await startEngine({ dataDir: folder.path, args: await databaseArgs(folder.path, own) });
+    await server.kill("SIGTERM");
+    const signal = AbortSignal.timeout(20_000);
+    expect(await databaseProblems(own, signal)).toEqual([]);
+    expect(await newDatabaseProblems(own, signal)).toMatchObject([
+      {
+        message: expect.stringContaining("has a schema k8s_datastore already"),
+        remedy: expect.stringContaining("DROP"),
+      },
+    ]);
+    await dropDatabase(own, signal);
+    expect(await newDatabaseProblems(own, signal)).toEqual([]);
+    expect(await postgres.run(own, "SELECT tablename FROM pg_tables WHERE tablename = 'theirs'")).toHaveLength(1);
   });
 
   test("a server ends itself when the database went back behind what it told its watches", async () => {
