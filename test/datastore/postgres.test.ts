@@ -41,6 +41,22 @@ describe("two servers on one database", () => {
     for (const log of logs) log.close();
   });
 
+  test("no write reads a table from its beginning, although plans are made while the tables are empty", async () => {
+    await using servers = await twoServers(postgres);
+    const puts = 200;
+    for (let at = 0; at < puts; at++) {
+      await servers.calls[0].put({ ...defaults.put, key: bytes(`p${at}`), value: bytes("v") });
+    }
+    const counts = async () => {
+      const sql = `SELECT sum(idx_scan)::int AS by_index, sum(seq_tup_read)::int AS read FROM pg_stat_user_tables
+        WHERE relname IN ('history', 'current')`;
+      return (await postgres.run(servers.url, sql))[0] as { by_index: number; read: number };
+    };
+    // Sessions tell what they did when they have been idle for a while.
+    await expect.poll(async () => (await counts()).by_index, { timeout: 60_000 }).toBeGreaterThanOrEqual(puts);
+    expect((await counts()).read).toBe(0);
+  });
+
   test("a write that one acknowledged is what the other one reads, and comes before what it watches from now on", async () => {
     await using servers = await twoServers(postgres);
     const [one, other] = servers.calls;
