@@ -1,4 +1,4 @@
-import { rename, rm, stat } from "node:fs/promises";
+import { readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { datastoreKind } from "../../components/datastore-kind.ts";
@@ -99,7 +99,8 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
         const { signal } = context;
         const { view: self, clusterId } = member();
         const seal = await deps.seal();
-        const secrets = encodeClusterSecrets(await readClusterSecrets(paths, seal));
+        const own = await readClusterSecrets(paths, seal);
+        const secrets = encodeClusterSecrets(own);
         const versions = await deps.versions(signal);
         const lock = await withSettings((settings) => settings.lock(signal));
         if (lock === undefined) throw withoutKey();
@@ -117,6 +118,12 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
         const path = temporaryOf(input);
         const work = { kind: "write", datastore, ...prefixes, path, header, lock, secrets } as const;
         const { keys, count, revision } = await runWork(work, workOptions(context));
+        // What a new key sealed meanwhile would open for nobody.
+        if ((await readFile(paths.sealKey)).toString("base64") !== own.sealKey) {
+          throw new AppError("unavailable", "cannot save a snapshot: the key of the seal changed meanwhile", {
+            remedy: "Try again in a moment.",
+          });
+        }
         context.progress({ done: count, of: count, note: `keys of revision ${revision}` });
         made = { id: input.id, keys };
       },
