@@ -104,7 +104,11 @@ export function createWorld(options: WorldOptions, observer: Observer): World {
     if (node.core !== core) return;
     const waiting = held.get(node.id);
     if (waiting === undefined) run();
-    else waiting[kind].push(run);
+    else
+      waiting[kind].push(() => {
+        // What ran before it may have ended the process.
+        if (node.core === core) run();
+      });
   }
 
   function clockOf(node: Node, current: () => Core): MeshClock {
