@@ -1,37 +1,18 @@
 import type { Logger } from "pino";
-import { createAddressExecutors } from "./cluster/address/executors.ts";
 import { createFollowAddress } from "./cluster/address/follow-address.ts";
-import type { AddressStep } from "./cluster/address/plan.ts";
-import { type BootstrapDeps, createBootstrapExecutors } from "./cluster/bootstrap/executors.ts";
-import type { BootstrapInput, BootstrapStep } from "./cluster/bootstrap/plan.ts";
+import type { BootstrapInput } from "./cluster/bootstrap/plan.ts";
 import { createCluster } from "./cluster/cluster.ts";
 import { connectDatastore } from "./cluster/connections.ts";
-import { createJoinExecutors } from "./cluster/join/executors.ts";
-import { linkOf } from "./cluster/join/link.ts";
-import { linkToOthers } from "./cluster/join/link-to-others.ts";
-import type { JoinStep } from "./cluster/join/plan.ts";
 import { createDeadWatch } from "./cluster/long-dead/dead-watch.ts";
 import { createRemoveLongDead } from "./cluster/long-dead/remove-long-dead.ts";
 import { meshStatus } from "./cluster/mesh/status.ts";
-import { createMigrateExecutors } from "./cluster/migrate/executors.ts";
 import { createFollowEngine } from "./cluster/migrate/follow-engine.ts";
-import type { MigrateStep } from "./cluster/migrate/plan.ts";
 import { loadNodeKey } from "./cluster/node-key.ts";
 import { createNotices } from "./cluster/notices.ts";
 import { createCopies } from "./cluster/recover/copies.ts";
-import { createRecoverExecutors, createRejoinExecutors } from "./cluster/recover/executors.ts";
-import type { RecoverStep, RejoinStep } from "./cluster/recover/plan.ts";
-
 import { createRemoval } from "./cluster/remove/removal.ts";
 import { createRoster, type KnownMember } from "./cluster/roster.ts";
 import { createSealFile } from "./cluster/seal.ts";
-import { createFetchExecutors } from "./cluster/snapshot/fetch-executors.ts";
-import type { FetchStep } from "./cluster/snapshot/fetch-plan.ts";
-import { createRebuildExecutors, createRestoreExecutors } from "./cluster/snapshot/restore-executors.ts";
-import type { RebuildStep, RestoreStep } from "./cluster/snapshot/restore-plan.ts";
-import { createSaveExecutors } from "./cluster/snapshot/save-executors.ts";
-import type { SaveStep } from "./cluster/snapshot/save-plan.ts";
-import { workerArgv } from "./cluster/snapshot/worker-argv.ts";
 import { inspectMachine } from "./components/machine.ts";
 import { createHost } from "./host/create-host.ts";
 import { groupId } from "./host/groups.ts";
@@ -53,6 +34,7 @@ import { openNodeDb } from "./node-db/node-db.ts";
 import { createRosterStore } from "./node-db/roster-store.ts";
 import { createFaultPoints } from "./operations/boundary.ts";
 import { createRunner } from "./operations/runner.ts";
+import { registerOperations } from "./operations-of-node.ts";
 import type { DaemonOptions } from "./options.ts";
 import { createAddressFollower } from "./reconcile/address.ts";
 import { createEpochFollower } from "./reconcile/epoch.ts";
@@ -206,46 +188,19 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
       },
     ),
   );
-  const setUp: BootstrapDeps = {
+  registerOperations(runner, {
     host,
-    log: log.child({ module: "set-up" }),
+    log,
     now,
     identity,
     seal,
     nodeKey,
     versions,
-    connect: (view) => connectDatastore(view),
-    listener: member,
+    member,
+    roster,
+    peers: copies.peers,
     joined: () => runMember(),
-  };
-  runner.register<BootstrapStep | RebuildStep>("bootstrap", {
-    ...createBootstrapExecutors(setUp),
-    ...createRebuildExecutors(setUp),
   });
-  runner.register<JoinStep>(
-    "join",
-    createJoinExecutors({ ...setUp, link: (input) => linkOf(input, { nodeKey, now }) }),
-  );
-  const recovering = { ...setUp, member, log: log.child({ module: "recovery" }) };
-  runner.register<RecoverStep>("recover", createRecoverExecutors(recovering));
-  runner.register<RejoinStep>("rejoin", createRejoinExecutors(recovering));
-  runner.register<MigrateStep>(
-    "migrate",
-    createMigrateExecutors({ ...setUp, member, log: log.child({ module: "migration" }) }),
-  );
-  const snapshots = { ...setUp, member, log: log.child({ module: "snapshot" }) };
-  runner.register<SaveStep>("snapshot", createSaveExecutors({ ...snapshots, worker: workerArgv() }));
-  runner.register<FetchStep>("fetch-snapshot", createFetchExecutors(snapshots));
-  runner.register<RestoreStep>("restore", createRestoreExecutors(snapshots));
-  runner.register<AddressStep>(
-    "set-address",
-    createAddressExecutors({
-      ...recovering,
-      log: log.child({ module: "address" }),
-      peers: copies.peers,
-      link: (input) => linkToOthers(input, { members: roster.members(), nodeKey, clusterCert: paths.clusterCert, now }),
-    }),
-  );
   function runMember(): void {
     const self = identity.read();
     if (self !== undefined) member.run(self.view);

@@ -7,7 +7,7 @@ import { AppError } from "../../lib/app-error.ts";
 import type { Audit } from "../../node-db/audit.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
 import type { Connections } from "../connections.ts";
-import { workerPki } from "../join/members.ts";
+import { workerPki } from "../join/worker-pki.ts";
 import { createLedger } from "../ledger.ts";
 import type { MemberRecord } from "../ledger-records.ts";
 import { refuseTakenPeer } from "../mesh/peers.ts";

@@ -1,4 +1,3 @@
-import { createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import type {
@@ -16,10 +15,7 @@ import type { Paths } from "../../host/paths.ts";
 import type { KubeClient } from "../../kube/kube-client.ts";
 import { nodes } from "../../kube/resources.ts";
 import { AppError } from "../../lib/app-error.ts";
-import { certificateRow, certificateTable } from "../../pki/certificate-table.ts";
-import { signRequest } from "../../pki/sign-request.ts";
-import type { PkiKey, SuppliedPki } from "../../pki/supplied.ts";
-import { readCertificates } from "../../pki/x509.ts";
+import type { SuppliedPki } from "../../pki/supplied.ts";
 import { parseCidrs } from "../config/cidr.ts";
 import { nodeSubnet } from "../config/subnets.ts";
 import type { ClusterConfig, ResolvedClusterConfig } from "../config/types.ts";
@@ -33,6 +29,7 @@ import { nodeIdOf } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import type { TokenService } from "../tokens-service.ts";
 import { refuseVersions } from "./version-check.ts";
+import { workerPki } from "./worker-pki.ts";
 
 export interface MembersDeps {
   readonly paths: Paths;
@@ -219,47 +216,6 @@ function claimOf(request: ReserveRequest, caller: Caller): Claim {
     ...{ secret, nodeId, name, role, publicKeyFingerprint, addresses, k8sdAddress, versions, source: caller.source },
     ...(meshPeer === undefined ? {} : { meshPeer }),
   };
-}
-
-/** Authorities without their keys, and a certificate for each request. The keys of the requests never left the worker. */
-export function workerPki(
-  all: SuppliedPki,
-  claim: Claim,
-  requests: Readonly<Record<string, string>>,
-  config: ClusterConfig,
-  at: number,
-): SuppliedPki {
-  const [address = ""] = claim.addresses;
-  const node = {
-    nodeName: claim.name,
-    hostName: claim.name,
-    addresses: claim.addresses,
-    serviceIps: [],
-    clusterDomain: config.kubelet["cluster-domain"] ?? "",
-    extraSans: [],
-  };
-  const issued = Object.entries(requests).map(([name, csr]): [PkiKey, string] => {
-    const row = certificateTable.find((candidate) => candidate.name === name);
-    const issuer = row?.issuer ?? "self";
-    if (row === undefined || issuer === "self") {
-      throw new AppError("forbidden", `cannot sign a certificate ${JSON.stringify(name)} for ${claim.name}`);
-    }
-    const { [`${issuer}-crt` as const]: certificate = "", [`${issuer}-key` as const]: key = "" } = all;
-    if (key === "") {
-      throw new AppError(
-        "conflict",
-        `cannot sign the ${row.title} certificate of ${claim.name} (${address}): the cluster does not hold ${issuer}-key`,
-        { remedy: `Give ${name}-crt and ${name}-key in the join configuration.` },
-      );
-    }
-    const authority = {
-      certificate: readCertificates(certificate, `${issuer}-crt`)[0],
-      privateKey: createPrivateKey(key),
-    };
-    const pem = signRequest(certificateRow(row.name).name, csr, { node, role: "worker", authority, now: new Date(at) });
-    return [`${row.name}-crt`, pem];
-  });
-  return { "ca-crt": all["ca-crt"], "client-ca-crt": all["client-ca-crt"], ...Object.fromEntries(issued) };
 }
 
 function listed(config: ClusterConfig | undefined, members: readonly MemberRecord[]): ListMembersResponse {
