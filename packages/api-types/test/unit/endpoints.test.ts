@@ -62,6 +62,7 @@ describe("endpoint table", () => {
       "memberStanding",
       "advanceMember",
       "moveMember",
+      "sealKeys",
     ]);
   });
 
