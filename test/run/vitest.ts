@@ -16,7 +16,8 @@ export async function runTier(tier: Tier, filters: readonly string[], env: Recor
         "run",
         "--project",
         tier.name,
-        "--reporter=default",
+        // A file in test hosts takes minutes: each test is told when it ends.
+        `--reporter=${tier.needsHosts ? "verbose" : "default"}`,
         "--reporter=json",
         `--outputFile.json=${report}`,
         ...filters,

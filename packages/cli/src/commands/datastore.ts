@@ -1,16 +1,11 @@
 import type { DatastoreReport, MigrateRequest, MigrateResponse } from "@k8sd/api-types";
 import type { Command } from "commander";
 import type { BootstrapFile } from "../bootstrap-file.ts";
-import { CliError, failed } from "../cli-error.ts";
+import { CliError, failed, failing } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
-import { atLeastMinimum, second } from "../duration.ts";
-import { parseOutputFormat, render } from "../format/output.ts";
-import { connect, requireLocalNode, requireRoot } from "../session.ts";
-import { durationFlag, subcommand } from "../usage.ts";
+import { type CommonOptions, openSession, requireRoot } from "../session.ts";
+import { outputFlag, subcommand, timeoutFlag } from "../usage.ts";
 import { rotateKeyCommand } from "./datastore-rotate-key.ts";
-
-/** So that the daemon, which has the timeout itself, is the one to report that it passed. */
-const grace = 30 * second;
 
 export function datastoreCommand(deps: CliDeps): Command {
   const command = subcommand("datastore", "Show and change what holds the cluster's data", deps).usage("[command]");
@@ -20,70 +15,47 @@ export function datastoreCommand(deps: CliDeps): Command {
   return command;
 }
 
-function withOutput(command: Command): Command {
-  return command.option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
-}
-
 function statusCommand(deps: CliDeps): Command {
-  const command = withOutput(subcommand("status", "Show the engine, its state and its size", deps));
-  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
-  return command.action(async (options: { readonly outputFormat: string; readonly timeout: number }) => {
-    requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat);
-    const timeout = atLeastMinimum(options.timeout, deps.printError);
-    const client = await connect(command, deps);
-    const { deadline } = await import("../client/client.ts");
-    const signal = deadline(timeout);
-    await requireLocalNode(client, signal);
-    const report = await client.query<DatastoreReport>("GET", "/k8sd/datastore", { signal }).catch((error: unknown) => {
-      throw failed("Could not read the state of the datastore.", error);
-    });
+  const command = subcommand("status", "Show the engine, its state and its size", deps);
+  outputFlag(command);
+  timeoutFlag(command, "1m30s");
+  return command.action(async (options: CommonOptions) => {
+    const { client, signal, print } = await openSession(command, deps, options);
+    const report = await client
+      .query<DatastoreReport>("GET", "/k8sd/datastore", { signal })
+      .catch(failing("Could not read the state of the datastore."));
     const { datastoreOutput } = await import("../format/datastore.ts");
-    deps.print(await render(datastoreOutput(report), format));
+    await print(datastoreOutput(report));
   });
 }
 
-interface MigrateOptions {
+interface MigrateOptions extends CommonOptions {
   readonly to?: string;
   readonly file?: string;
-  readonly outputFormat: string;
-  readonly timeout: number;
 }
 
 function migrateCommand(deps: CliDeps): Command {
-  const command = withOutput(
-    subcommand("migrate", "Move the cluster's data to another engine while the cluster works", deps)
-      .option("--to <engine>", "the engine that the cluster gets: etcd, sqlite or external")
-      .option(
-        "--file <path>",
-        "path to a YAML file with datastore-servers, as in a bootstrap configuration, for --to external, - for stdin",
-      ),
-  );
-  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "15m");
-  return command.action(async (options: MigrateOptions) => {
+  const command = subcommand("migrate", "Move the cluster's data to another engine while the cluster works", deps)
+    .option("--to <engine>", "the engine that the cluster gets: etcd, sqlite or external")
+    .option(
+      "--file <path>",
+      "path to a YAML file with datastore-servers, as in a bootstrap configuration, for --to external, - for stdin",
+    );
+  outputFlag(command);
+  timeoutFlag(command, "15m");
+  return command.action(async ({ to, file, ...options }: MigrateOptions) => {
     requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat);
-    const timeout = atLeastMinimum(options.timeout, deps.printError);
-    const { to } = options;
     if (to !== "etcd" && to !== "sqlite" && to !== "external") {
       throw new CliError("Error: --to must be etcd, sqlite or external.\n");
     }
-    const given = await readDatastore(to, options.file, deps);
-    const client = await connect(command, deps);
-    const { deadline } = await import("../client/client.ts");
-    const signal = deadline(timeout + grace);
-    await requireLocalNode(client, signal);
-    const { followOperation } = await import("../follow.ts");
-    const body = { ...given, to, timeout } as MigrateRequest;
-    const result = await followOperation<MigrateResponse>(
-      client,
-      { path: "/k8sd/datastore/migration", body, signal },
-      deps,
-    ).catch((error: unknown) => {
-      throw failed("Failed to migrate the datastore.", error);
-    });
+    const given = await readDatastore(to, file, deps);
+    const { follow, print } = await openSession(command, deps, options, { operation: true });
+    const order = { ...given, to } as Omit<MigrateRequest, "timeout">;
+    const result = await follow<MigrateRequest, MigrateResponse>("/k8sd/datastore/migration", order).catch(
+      failing("Failed to migrate the datastore."),
+    );
     const { migratedOutput } = await import("../format/datastore.ts");
-    deps.print(await render(migratedOutput(result), format));
+    await print(migratedOutput(result));
   });
 }
 

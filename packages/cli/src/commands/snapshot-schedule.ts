@@ -1,20 +1,17 @@
 import type { SnapshotScheduleRequest, SnapshotScheduleStatus } from "@k8sd/api-types";
 import type { Command } from "commander";
-import { CliError, failed } from "../cli-error.ts";
+import { CliError, failing } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
-import { atLeastMinimum, parseDuration } from "../duration.ts";
-import { parseOutputFormat, render } from "../format/output.ts";
-import { connect, requireLocalNode, requireRoot } from "../session.ts";
-import { countFlag, durationFlag, subcommand } from "../usage.ts";
+import { parseDuration } from "../duration.ts";
+import { type CommonOptions, openSession, requireRoot } from "../session.ts";
+import { countFlag, outputFlag, subcommand, timeoutFlag } from "../usage.ts";
 
-interface Options {
+interface Options extends CommonOptions {
   readonly every?: string;
   readonly off?: boolean;
   readonly keep?: number;
   readonly directory?: string;
   readonly store?: boolean;
-  readonly outputFormat: string;
-  readonly timeout: number;
 }
 
 export function scheduleCommand(deps: CliDeps): Command {
@@ -22,30 +19,25 @@ export function scheduleCommand(deps: CliDeps): Command {
     .option("--every <duration>", "save one each time this has passed, for example 6h")
     .option("--off", "save none any more; those that are there stay")
     .option("--directory <directory>", "where they are saved (default: the node's own directory)")
-    .option("--store", "save them to the cluster's store instead")
-    .option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
+    .option("--store", "save them to the cluster's store instead");
+  outputFlag(command);
   countFlag(command, "--keep", "remove the oldest of the cluster's snapshots there beyond this number");
-  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
+  timeoutFlag(command, "1m30s");
   return command.action(async (options: Options) => {
     requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat);
-    const timeout = atLeastMinimum(options.timeout, deps.printError);
     const change = await changeOf(options);
-    const client = await connect(command, deps);
-    const { deadline } = await import("../client/client.ts");
-    const signal = deadline(timeout);
-    await requireLocalNode(client, signal);
+    const { client, signal, print } = await openSession(command, deps, options);
     const path = "/k8sd/snapshots/schedule";
     if (change !== undefined) {
-      await client.query("PUT", path, { body: change, signal }).catch((error: unknown) => {
-        throw failed("Could not change the schedule of snapshots.", error);
-      });
+      await client
+        .query("PUT", path, { body: change, signal })
+        .catch(failing("Could not change the schedule of snapshots."));
     }
-    const status = await client.query<SnapshotScheduleStatus>("GET", path, { signal }).catch((error: unknown) => {
-      throw failed("Could not read the schedule of snapshots.", error);
-    });
+    const status = await client
+      .query<SnapshotScheduleStatus>("GET", path, { signal })
+      .catch(failing("Could not read the schedule of snapshots."));
     const { scheduleOutput } = await import("../format/snapshot-schedule.ts");
-    deps.print(await render(scheduleOutput(status), format));
+    await print(scheduleOutput(status));
   });
 }
 

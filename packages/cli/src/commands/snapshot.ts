@@ -6,20 +6,17 @@ import type {
   SnapshotKeyResponse,
 } from "@k8sd/api-types";
 import type { Command } from "commander";
-import { CliError, failed } from "../cli-error.ts";
+import { CliError, failed, failing } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
-import { atLeastMinimum, second } from "../duration.ts";
+import { atLeastMinimum } from "../duration.ts";
 import { parseOutputFormat, render } from "../format/output.ts";
-import { connect, requireLocalNode, requireRoot } from "../session.ts";
+import { type CommonOptions, connect, openSession, requireRoot } from "../session.ts";
 import { type StoreFlags, storeFlags, storeOf } from "../store-flags.ts";
-import { countFlag, durationFlag, subcommand } from "../usage.ts";
+import { countFlag, outputFlag, subcommand, timeoutFlag } from "../usage.ts";
 import { fetchCommand } from "./snapshot-fetch.ts";
 import { restoreCommand } from "./snapshot-restore.ts";
 import { scheduleCommand } from "./snapshot-schedule.ts";
 import { storeCommand } from "./snapshot-store.ts";
-
-/** So that the daemon, which has the timeout itself, is the one to report that it passed. */
-const grace = 30 * second;
 
 export function snapshotCommand(deps: CliDeps): Command {
   const command = subcommand("snapshot", "Save the cluster's data and bring it back", deps).usage("[command]");
@@ -33,34 +30,20 @@ export function snapshotCommand(deps: CliDeps): Command {
   return command;
 }
 
-function withOutput(command: Command): Command {
-  return command.option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
-}
-
-/** What all of them need: root, a node that is a member, a deadline. */
-async function session(command: Command, timeout: number, deps: CliDeps) {
-  const client = await connect(command, deps);
-  const { deadline } = await import("../client/client.ts");
-  const signal = deadline(timeout);
-  await requireLocalNode(client, signal);
-  return { client, signal };
-}
-
-interface KeyOptions {
+interface KeyOptions extends CommonOptions {
   readonly out?: string;
   readonly replace?: boolean;
-  readonly timeout: number;
 }
 
 function keyCommand(deps: CliDeps): Command {
   const command = subcommand("key", "Make the key that opens the cluster's snapshots", deps)
     .option("--out <file>", "the file that the key is written to")
     .option("--replace", "make a new one although there is one");
-  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
-  return command.action(async ({ out, replace = false, timeout: asked }: KeyOptions) => {
+  timeoutFlag(command, "1m30s");
+  return command.action(async ({ out, replace = false, ...options }: KeyOptions) => {
     requireRoot(deps);
     if (out === undefined) throw new CliError("Error: --out must name the file that the key is written to.\n");
-    const { client, signal } = await session(command, atLeastMinimum(asked, deps.printError), deps);
+    const { client, signal } = await openSession(command, deps, options);
     const { open, rm } = await import("node:fs/promises");
     // Before anything is made: the key is told once.
     const file = await open(out, "wx", 0o600).catch((error: unknown) => {
@@ -84,65 +67,47 @@ function keyCommand(deps: CliDeps): Command {
   });
 }
 
-interface SaveOptions {
+interface SaveOptions extends CommonOptions {
   readonly directory?: string;
   readonly store?: boolean;
   readonly keep?: number;
-  readonly outputFormat: string;
-  readonly timeout: number;
 }
 
 function saveCommand(deps: CliDeps): Command {
-  const command = withOutput(
-    subcommand("save", "Save a snapshot and restore it on trial", deps).option(
-      "--directory <directory>",
-      "where it is saved (default: the node's own directory)",
-    ),
-  ).option("--store", "save it to the cluster's store instead");
+  const command = subcommand("save", "Save a snapshot and restore it on trial", deps).option(
+    "--directory <directory>",
+    "where it is saved (default: the node's own directory)",
+  );
+  outputFlag(command).option("--store", "save it to the cluster's store instead");
   countFlag(command, "--keep", "remove the oldest of the cluster's snapshots there beyond this number");
-  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "15m");
-  return command.action(async (options: SaveOptions) => {
-    requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat);
-    const timeout = atLeastMinimum(options.timeout, deps.printError);
-    const { client, signal } = await session(command, timeout + grace, deps);
-    const { followOperation } = await import("../follow.ts");
-    const body: SaveSnapshotRequest = {
-      directory: await absolute(options.directory),
-      store: options.store ?? false,
-      keep: options.keep ?? 0,
-      timeout,
-    };
-    const saved = await followOperation<Snapshot>(client, { path: "/k8sd/snapshots", body, signal }, deps).catch(
-      (error: unknown) => {
-        throw failed("Failed to save a snapshot.", error);
-      },
+  timeoutFlag(command, "15m");
+  return command.action(async ({ directory, store = false, keep = 0, ...options }: SaveOptions) => {
+    const { follow, print } = await openSession(command, deps, options, { operation: true });
+    const order = { directory: await absolute(directory), store, keep };
+    const saved = await follow<SaveSnapshotRequest, Snapshot>("/k8sd/snapshots", order).catch(
+      failing("Failed to save a snapshot."),
     );
     const { savedOutput } = await import("../format/snapshots.ts");
-    deps.print(await render(savedOutput(saved), format));
+    await print(savedOutput(saved));
   });
 }
 
-interface ListOptions extends StoreFlags {
+interface ListOptions extends StoreFlags, CommonOptions {
   readonly directory?: string;
   readonly store?: boolean;
-  readonly outputFormat: string;
-  readonly timeout: number;
 }
 
 function listCommand(deps: CliDeps): Command {
-  const command = storeFlags(
-    withOutput(
-      subcommand("list", "List the snapshots in a directory, or in a store", deps).option(
-        "--directory <directory>",
-        "where they are (default: the node's own directory)",
-      ),
-    ).option("--store", "list those in the cluster's store instead"),
+  const command = subcommand("list", "List the snapshots in a directory, or in a store", deps).option(
+    "--directory <directory>",
+    "where they are (default: the node's own directory)",
   );
-  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "1m30s");
+  outputFlag(command).option("--store", "list those in the cluster's store instead");
+  storeFlags(command);
+  timeoutFlag(command, "1m30s");
   return command.action(async (options: ListOptions) => {
     requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat);
+    const format = parseOutputFormat(options.outputFormat ?? "plain");
     const timeout = atLeastMinimum(options.timeout, deps.printError);
     const at = await storeOf(options, deps);
     const place = { directory: await absolute(options.directory), store: options.store ?? false };
@@ -153,9 +118,7 @@ function listCommand(deps: CliDeps): Command {
     const body: ListSnapshotsRequest = { ...place, ...(at === undefined ? {} : { at }) };
     const found = await client
       .query<ListSnapshotsResponse>("GET", "/k8sd/snapshots", { body, signal })
-      .catch((error: unknown) => {
-        throw failed("Could not list the snapshots.", error);
-      });
+      .catch(failing("Could not list the snapshots."));
     const { snapshotsOutput } = await import("../format/snapshots.ts");
     deps.print(await render(snapshotsOutput(found), format));
   });
