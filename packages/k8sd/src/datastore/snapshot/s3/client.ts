@@ -1,7 +1,6 @@
-import { createWriteStream } from "node:fs";
 import { stat, truncate } from "node:fs/promises";
-import { pipeline } from "node:stream/promises";
 import { AppError, isMissingFile } from "../../../lib/app-error.ts";
+import { appendTo } from "./append.ts";
 import { createS3Caller, type S3Deps, type S3Options } from "./request.ts";
 import { bytesHeader, createUploads, type TransferProgress, textBody, totalOf } from "./upload.ts";
 import { parseList } from "./xml.ts";
@@ -72,14 +71,10 @@ export function createS3Store(options: S3Options, deps: S3Deps): S3Store {
           });
         }
         let done = from;
-        const counted = async function* (chunks: AsyncIterable<Buffer>) {
-          for await (const chunk of chunks) {
-            done += chunk.length;
-            tell(done, total);
-            yield chunk;
-          }
-        };
-        await pipeline(content, counted, createWriteStream(path, { flags: "a", mode: 0o600 }), { signal });
+        await appendTo(path, content, signal, (bytes) => {
+          done += bytes;
+          tell(done, total);
+        });
       },
     );
   }

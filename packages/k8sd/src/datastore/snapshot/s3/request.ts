@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
+import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { AppError, errorText } from "../../../lib/app-error.ts";
 import { sleep } from "../../../lib/wait.ts";
@@ -53,7 +54,7 @@ export interface S3Caller {
   stream(
     asked: S3Call,
     signal: AbortSignal,
-    use: (content: AsyncIterable<Buffer>, answer: Omit<S3Answer, "content">) => Promise<void>,
+    use: (content: Readable, answer: Omit<S3Answer, "content">) => Promise<void>,
   ): Promise<void>;
   /** Waits before the next attempt; throws the error when it is none of a moment, or was the last one. */
   pause(error: unknown, attempt: number, signal: AbortSignal): Promise<void>;
@@ -75,7 +76,7 @@ export function createS3Caller(options: S3Options, deps: S3Deps): S3Caller {
       const answer = await send(asked, signal);
       const { statusCode: status = 0, headers } = answer;
       if (status < 200 || status >= 300) throw refused(asked, status, (await contentOf(answer)).toString("utf8"));
-      await use(answer as AsyncIterable<Buffer>, { status, headers });
+      await use(answer, { status, headers });
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof AppError) throw error;
