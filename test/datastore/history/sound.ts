@@ -32,6 +32,8 @@ export function expectSound(seed: number, history: History): Pace {
   return pace;
 }
 
+export const counts = ({ answered, seconds }: Pace): boolean => answered / seconds >= leastPerSecond;
+
 /** Of all the histories of a run. */
 export function expectPace(pace: Pace): void {
   expect(pace.answered / pace.seconds, `too few to count: ${paceText(pace)}`).toBeGreaterThanOrEqual(leastPerSecond);
