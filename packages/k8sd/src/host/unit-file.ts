@@ -42,7 +42,8 @@ export function renderUnit(spec: ServiceSpec, options: UnitOptions): string {
     ...(spec.delegates ? ["Delegate=yes"] : []),
     "LimitNOFILE=1048576",
     "LimitNPROC=infinity",
-    "LimitCORE=infinity",
+    // Containers take their limit from the runtime. A core of anything else holds secrets, and would outlive the node's removal.
+    `LimitCORE=${spec.delegates ? "infinity" : "0"}`,
     "TasksMax=infinity",
     // The last processes to be killed when memory runs out; pods have their own scores.
     "OOMScoreAdjust=-999",

@@ -62,6 +62,8 @@ test("a plain service is neither waited for nor trusted with control groups, and
   expect(unit).toContain("\nKillMode=control-group\n");
   expect(unit).toContain("\nAfter=network.target\n");
   expect(unit).not.toMatch(/Delegate|TimeoutStartSec/);
+  // Nothing of its memory stays when it crashes.
+  expect(unit).toContain("LimitCORE=0\n");
 });
 
 test("from systemd 254 on the delay between restarts grows", () => {
