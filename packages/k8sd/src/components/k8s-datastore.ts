@@ -12,6 +12,9 @@ import { componentService } from "./service.ts";
 /** A member that was away replays its log first; a new one answers within a second. */
 const readyMs = 60_000;
 
+/** Writes of the whole cluster may wait for it. */
+const lookMs = 25;
+
 /** kube-apiserver's objects, and the key by which several of it agree who compacts. Never k8sd's. */
 const apiserverKeys = ["/registry/", "compact_rev_key"];
 
@@ -72,7 +75,13 @@ export async function datastoreReady(
       }
       return true;
     },
-    { what: `see ${name} ready`, deadlineMs: readyMs, signal, remedy: `Look at the log of ${name}.` },
+    {
+      what: `see ${name} ready`,
+      deadlineMs: readyMs,
+      intervalMs: lookMs,
+      signal,
+      remedy: `Look at the log of ${name}.`,
+    },
   );
 }
 

@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { Arguments } from "../../components/arguments.ts";
 import type { ComponentSpec, NodeView } from "../../components/component.ts";
 import { datastoreReady } from "../../components/k8s-datastore.ts";
 import type { Host } from "../../host/host.ts";
@@ -10,6 +11,13 @@ import { engineOf } from "./engines.ts";
 
 const caOf = ({ paths }: Pick<Host, "paths">): string => join(paths.state, "migration-ca.crt");
 
+/** Writes pause meanwhile, and the only member needs to wait for nobody before it elects itself. */
+const hasty: Arguments = { "--election-timeout": "100", "--heartbeat-interval": "10" };
+
+/** Times that somebody chose belong together, and are tried as they are. */
+const timesOf = ({ datastore }: NodeView, args: Arguments): Arguments =>
+  datastore.engine === "etcd" && !Object.keys(hasty).some((name) => name in args) ? hasty : {};
+
 /** The engine as it will run, but one that lets nobody in except who holds this one certificate. */
 export function trialOf(view: NodeView, caFile: string, own: PemPair): ComponentSpec {
   const engine = engineOf(view);
@@ -18,7 +26,8 @@ export function trialOf(view: NodeView, caFile: string, own: PemPair): Component
     render: (node) => {
       const rendered = engine.render(node);
       const { service } = rendered;
-      return { ...rendered, service: { ...service, args: { ...service.args, "--trusted-ca-file": caFile } } };
+      const args = { ...service.args, ...timesOf(view, service.args), "--trusted-ca-file": caFile };
+      return { ...rendered, service: { ...service, args } };
     },
     ready: (node, signal) => {
       const client = { cert: Buffer.from(own.certificate), key: Buffer.from(own.key) };

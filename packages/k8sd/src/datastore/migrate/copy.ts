@@ -1,8 +1,9 @@
 import { AppError } from "../../lib/app-error.ts";
 import type { Datastore, KeyValue, Revision } from "../datastore.ts";
-import { everything, pages, patient, type Write, writeAll, writeBatch } from "./batches.ts";
+import { everything, patient, type Write, writeAll, writeBatch } from "./batches.ts";
 import { type ChangeLog, followChanges } from "./change-log.ts";
-import { type Content, createFingerprint, sameOrder } from "./fingerprint.ts";
+import { createDigests, type Digests, keysOf, type Listed, readKeys } from "./digests.ts";
+import { sameOrder } from "./fingerprint.ts";
 import { copyLeases, type LeaseCopier } from "./leases.ts";
 import { raiseRevision } from "./raise.ts";
 import type { StoreAccess } from "./store-access.ts";
@@ -20,7 +21,7 @@ export interface CopyOptions {
 export interface CopyReport {
   readonly keys: number;
   readonly leases: number;
-  /** SHA-256 over every key, value and lease. */
+  /** SHA-256 over every key, the SHA-256 of its value and its lease. */
   readonly hash: string;
   /** The source's last one; all of the target's lie above. */
   readonly sourceRevision: Revision;
@@ -56,12 +57,13 @@ export async function startCopy(options: CopyOptions): Promise<Copy> {
     // Whatever changes while the keys are read is in the log, so they need not be of one revision.
     const log = followChanges(source.data, started, signal);
     await load(options, signal);
-    for (let round = 0; round < followRounds; round++) {
-      await follow(log, target.data, await revisionOf(source.data, signal), signal);
-      if ((await revisionOf(source.data, signal)) - log.seen() < 100) break;
-    }
+    await catchUp(source.data, target.data, log, signal);
+    // Values are read and compared now as far as they go: in the pause only what changes from here on.
+    const known = { source: createDigests(), target: createDigests() };
+    await Promise.all([known.source.learn(source.data, signal), known.target.learn(target.data, signal)]);
+    await catchUp(source.data, target.data, log, signal);
     return {
-      finish: (moved = source) => finish({ source: moved, target, log, floor, signal }),
+      finish: (moved = source) => finish({ source: moved, target, log, floor, known, signal }),
       async [Symbol.asyncDispose]() {
         over.abort();
       },
@@ -77,10 +79,11 @@ interface Running {
   readonly target: StoreAccess;
   readonly log: ChangeLog;
   readonly floor: Revision;
+  readonly known: { readonly source: Digests; readonly target: Digests };
   readonly signal: AbortSignal;
 }
 
-async function finish({ source, target, log, floor, signal }: Running): Promise<CopyReport> {
+async function finish({ source, target, log, floor, known, signal }: Running): Promise<CopyReport> {
   const startedAt = performance.now();
   const last = await revisionOf(source.data, signal);
   if (last >= floor) {
@@ -96,10 +99,11 @@ async function finish({ source, target, log, floor, signal }: Running): Promise<
   await drain(log, target.data, signal);
   if (log.seen() < last) await follow(followChanges(source.data, log.seen(), signal), target.data, last, signal);
   const leases = await copyLeases(source, target, signal);
-  await writeLeased(source.data, last, leases, target.data, signal);
+  const listed = await keysOf(source.data, last, signal);
+  await writeLeased({ source: source.data, listed, revision: last, leases, target: target.data, signal });
   const [original, { keys, hash, revisions }] = await Promise.all([
-    fingerprintOf(source.data, last, signal),
-    fingerprintOf(target.data, 0, signal),
+    known.source.contentOf(source.data, listed, last, signal),
+    known.target.contentOf(target.data, await keysOf(target.data, 0, signal), 0, signal),
   ]);
   if (hash !== original.hash || !sameOrder(original.revisions, revisions)) {
     throw new AppError("internal", "cannot copy the datastore: the copy differs from its source", {
@@ -114,53 +118,29 @@ async function finish({ source, target, log, floor, signal }: Running): Promise<
   return { keys, leases: leases.granted(), hash, sourceRevision: last, targetRevision, finishMs };
 }
 
-/** What has a lease in the source: the copy got it without. */
-async function writeLeased(
-  source: Datastore,
-  revision: Revision,
-  leases: LeaseCopier,
-  target: Datastore,
-  signal: AbortSignal,
-): Promise<void> {
-  for await (const page of pages(source, { revision, keysOnly: true, signal })) {
-    const leased = page.filter(({ lease }) => lease !== 0n);
-    for (let at = 0; at < leased.length; at += readAtOnce) {
-      const part = leased.slice(at, at + readAtOnce);
-      const writes = await readKeys(source, part, revision, signal);
-      for (const { lease } of writes) await leases.need(lease);
-      await writeAll(target, writes, signal);
-    }
-  }
+interface Leased {
+  readonly source: Datastore;
+  readonly listed: readonly Listed[];
+  readonly revision: Revision;
+  readonly leases: LeaseCopier;
+  readonly target: Datastore;
+  readonly signal: AbortSignal;
 }
 
-async function fingerprintOf(store: Datastore, revision: Revision, signal: AbortSignal): Promise<Content> {
-  const fingerprint = createFingerprint();
-  for await (const page of pages(store, { revision, signal })) {
-    for (const kv of page) fingerprint.add(kv);
+/** What has a lease in the source: the copy got it without. */
+async function writeLeased({ source, listed, revision, leases, target, signal }: Leased): Promise<void> {
+  const leased = listed.filter(({ lease }) => lease !== 0n);
+  for (let at = 0; at < leased.length; at += readAtOnce) {
+    const writes = await readKeys(source, leased.slice(at, at + readAtOnce), revision, signal);
+    for (const { lease } of writes) await leases.need(lease);
+    await writeAll(target, writes, signal);
   }
-  return fingerprint.result();
 }
 
 const readAtOnce = 50;
 
-/** Those of the keys that are there. */
-async function readKeys(
-  store: Datastore,
-  keys: readonly { readonly key: Uint8Array }[],
-  revision: Revision,
-  signal: AbortSignal,
-): Promise<readonly KeyValue[]> {
-  const success = keys.map(({ key }) => ({ op: "range", range: { key }, select: { revision } }) as const);
-  const { results } = await store.txn({ success }, patient(signal));
-  return results.flatMap((result) => (result.op === "range" ? result.kvs : []));
-}
-
 async function load({ source, target, progress }: CopyOptions, signal: AbortSignal): Promise<void> {
-  const found: { readonly key: Uint8Array; readonly modRevision: Revision }[] = [];
-  for await (const page of pages(source.data, { keysOnly: true, signal })) {
-    for (const { key, modRevision } of page) found.push({ key, modRevision });
-  }
-  found.sort((a, b) => a.modRevision - b.modRevision);
+  const found = [...(await keysOf(source.data, 0, signal))].sort((a, b) => a.modRevision - b.modRevision);
   for (let at = 0; at < found.length; at += readAtOnce) {
     const part = found.slice(at, at + readAtOnce);
     const writes = (await readKeys(source.data, part, 0, signal)).map(withoutLease);
@@ -171,6 +151,14 @@ async function load({ source, target, progress }: CopyOptions, signal: AbortSign
 
 /** A lease that nobody renews here would run out while the copy lasts. */
 const withoutLease = ({ key, value }: KeyValue): Write => ({ key, value });
+
+/** Until what is missing is little. */
+async function catchUp(source: Datastore, target: Datastore, log: ChangeLog, signal: AbortSignal): Promise<void> {
+  for (let round = 0; round < followRounds; round++) {
+    await follow(log, target, await revisionOf(source, signal), signal);
+    if ((await revisionOf(source, signal)) - log.seen() < 100) return;
+  }
+}
 
 /** Writes what changed until the target knows all up to a revision. */
 async function follow(log: ChangeLog, target: Datastore, upTo: Revision, signal: AbortSignal): Promise<void> {

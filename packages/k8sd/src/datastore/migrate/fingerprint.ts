@@ -3,7 +3,7 @@ import type { KeyValue } from "../datastore.ts";
 
 /** What two stores with the same content share: every key, value and lease, and the order of their changes. */
 export interface Fingerprint {
-  add(kv: KeyValue): void;
+  add(kv: Pick<KeyValue, "key" | "value" | "lease" | "modRevision">): void;
   result(): Content;
 }
 
