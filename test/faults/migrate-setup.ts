@@ -62,7 +62,11 @@ export function createMover<M extends Movable>(make: () => Promise<M>) {
     await fill(movable.host, 300);
     content = await contentHash(movable.host);
   });
-  afterEach(({ task }) => (task.result?.state === "fail" ? discard() : points?.clear()));
+  afterEach(async ({ task }) => {
+    if (task.result?.state !== "fail") return points?.clear();
+    movable?.host.markFailed();
+    await discard();
+  });
   afterAll(discard);
 
   function current(): { readonly node: M; readonly host: Host; readonly points: FaultPoints } {

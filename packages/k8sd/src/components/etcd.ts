@@ -26,8 +26,9 @@ function render(node: NodeView, alone?: Alone) {
     throw new AppError("internal", "cannot render etcd: the node does not run it or has no address");
   }
   const pki = pkiFiles(paths);
-  // Nobody is waited for before it elects itself.
-  const hasty = alone !== undefined && !alone.forced;
+  // Nobody is waited for before it elects itself; times that somebody chose belong together.
+  const chosen = ["--election-timeout", "--heartbeat-interval"].some((name) => name in (node.extraArgs.etcd ?? {}));
+  const hasty = alone !== undefined && !alone.forced && !chosen;
   const client = `https://${hostPort(address, datastore.clientPort)}`;
   const local = `https://${hostPort(node.loopback, datastore.clientPort)}`;
   const peer = `https://${hostPort(address, datastore.peerPort)}`;

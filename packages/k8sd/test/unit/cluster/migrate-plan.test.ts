@@ -54,7 +54,19 @@ describe("a migration", () => {
       const { args } = engineOf(view).render(view).service;
       const tried = trialOf(view, "/ca.crt", { certificate: "", key: "" }).render(view).service;
       expect(args["--trusted-ca-file"]).not.toBe("/ca.crt");
-      expect(tried.args).toEqual({ ...args, "--trusted-ca-file": "/ca.crt" });
+      const soon = engine === "etcd" ? { "--election-timeout": "100", "--heartbeat-interval": "10" } : {};
+      expect(tried.args).toEqual({ ...args, ...soon, "--trusted-ca-file": "/ca.crt" });
+    }
+  });
+
+  test("tries etcd with the times that somebody chose", () => {
+    const { view } = withEngine(aBootstrapInput({ kubernetes: false }), "etcd");
+    const chosen = { ...view, extraArgs: { etcd: { "--heartbeat-interval": "200" } } };
+    // etcd refuses an election that is not five times as long as a heartbeat.
+    for (const engine of [secludedEngineOf(chosen), trialOf(chosen, "/ca.crt", { certificate: "", key: "" })]) {
+      const { args } = engine.render(chosen).service;
+      expect(args).toMatchObject({ "--heartbeat-interval": "200" });
+      expect(args).not.toHaveProperty("--election-timeout");
     }
   });
 
