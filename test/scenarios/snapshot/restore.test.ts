@@ -90,6 +90,23 @@ describe.skipIf(reason !== undefined)("a cluster that is restored from a snapsho
     expect(stdout).toContain("k8s-datastore.before-epoch-2");
   });
 
+  test("from before a change of the seal's key, on its own node: the new key seals again what the old one sealed", async () => {
+    const path = await save(n1);
+    const changed = await k8s(n1, ["datastore", "rotate-key", "--timeout", "120s"]);
+    expect([changed.exitCode, changed.stderr]).toEqual([0, expect.anything()]);
+    const [, id = ""] = /^The key ([0-9a-f]{16}) seals/.exec(changed.stdout) ?? [];
+    await restore(n1, path);
+    await becomesReady(n1);
+    expect(await read(n1, "kept")).toBe("value");
+    const sealKey = async () => {
+      const { stdout } = await k8s(n1, ["datastore", "status", "--output-format", "json"]);
+      return stdout === "" ? undefined : (JSON.parse(stdout) as { "seal-key"?: unknown })["seal-key"];
+    };
+    await expect.poll(sealKey, { timeout: 120_000, interval: 1_000 }).toEqual({ id, "waiting-for": [] });
+    // Opens what is sealed in the datastore, and what is sealed on the node.
+    await save(n1);
+  });
+
   test("on a machine without a cluster, from sqlite to etcd", async () => {
     const path = await bring(n1, n2, await save(n1));
     const before = await revisionOf(n1);
@@ -97,7 +114,7 @@ describe.skipIf(reason !== undefined)("a cluster that is restored from a snapsho
     expect(await restore(n2, path, "--engine", "etcd")).toContain("n1: taken out of the cluster");
     await becomesReady(n2);
     expect(await read(n2, "kept")).toBe("value");
-    expect(await epochOf(n2)).toBe(3);
+    expect(await epochOf(n2)).toBe(4);
     expect(await revisionOf(n2)).toBeGreaterThan(before + 1_000_000_000);
     await expectCompacted(n2, before);
     await expect.poll(() => members(n2), { timeout: 30_000 }).toEqual({ n2: "active" });
@@ -112,7 +129,7 @@ describe.skipIf(reason !== undefined)("a cluster that is restored from a snapsho
     await restore(n3, path, "--engine", "sqlite");
     await becomesReady(n3);
     expect([await read(n3, "kept"), await read(n3, "on-etcd")]).toEqual(["value", "too"]);
-    expect(await epochOf(n3)).toBe(4);
+    expect(await epochOf(n3)).toBe(5);
     const left = await k8s(n3, ["leave", "--force"]);
     expect(left.exitCode, left.stderr).toBe(0);
     await restore(n3, path, "--engine", "etcd");

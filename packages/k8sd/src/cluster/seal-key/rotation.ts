@@ -19,7 +19,7 @@ export interface RotationDeps {
 }
 
 /** Which key seals, told by id; the keys themselves never enter the datastore. */
-interface KeyRecord {
+export interface KeyRecord {
   readonly seals: string;
   /** Every control plane gets it before it seals anything. */
   readonly coming?: string;
@@ -34,7 +34,7 @@ interface Holder {
   readonly seals: string;
 }
 
-const recordKey = "k8sd/seal/key";
+export const sealRecordKey = "k8sd/seal/key";
 const holdersPrefix = "k8sd/seal/holders/";
 
 export type Rotation = ReturnType<typeof createRotation>;
@@ -55,11 +55,11 @@ export function createRotation(deps: RotationDeps) {
   let readyToForget: { readonly id: string; readonly at: number } | undefined;
 
   async function recordOf(store: LedgerStore, signal: AbortSignal): Promise<Stored<KeyRecord>> {
-    const seen = await store.read<KeyRecord>(recordKey, signal);
+    const seen = await store.read<KeyRecord>(sealRecordKey, signal);
     if (seen !== undefined) return seen;
     const [seals = ""] = await ring.ids();
     const value: KeyRecord = { seals };
-    await store.swap([{ key: recordKey, seen: undefined }], [{ key: recordKey, value }], signal);
+    await store.swap([{ key: sealRecordKey, seen: undefined }], [{ key: sealRecordKey, value }], signal);
     return recordOf(store, signal);
   }
 
@@ -133,7 +133,8 @@ export function createRotation(deps: RotationDeps) {
     signal: AbortSignal,
   ): Promise<SealKeyState> {
     const { seals, coming, leaving } = seen.value;
-    const next = (value: KeyRecord) => store.swap([{ key: recordKey, seen }], [{ key: recordKey, value }], signal);
+    const next = (value: KeyRecord) =>
+      store.swap([{ key: sealRecordKey, seen }], [{ key: sealRecordKey, value }], signal);
     if (coming !== undefined) {
       const waiting = await lacking(store, holds(coming), signal);
       if (waiting.length === 0) await next({ seals: coming, leaving: seals });
@@ -172,7 +173,7 @@ export function createRotation(deps: RotationDeps) {
     if (leaving !== undefined || (coming !== undefined && !lost)) return;
     // On the disk before anybody hears of it.
     const value: KeyRecord = { seals, coming: await ring.make() };
-    await store.swap([{ key: recordKey, seen }], [{ key: recordKey, value }], signal);
+    await store.swap([{ key: sealRecordKey, seen }], [{ key: sealRecordKey, value }], signal);
   }
 
   return {
@@ -183,7 +184,7 @@ export function createRotation(deps: RotationDeps) {
     /** As it stands, without a change. */
     async state(signal: AbortSignal): Promise<SealKeyState | undefined> {
       const store = createLedgerStore(await deps.datastore());
-      const seen = await store.read<KeyRecord>(recordKey, signal);
+      const seen = await store.read<KeyRecord>(sealRecordKey, signal);
       if (seen === undefined) return undefined;
       const { seals, coming, leaving } = seen.value;
       const ready = coming === undefined ? (holder: Holder) => holder.seals === seals : holds(coming);

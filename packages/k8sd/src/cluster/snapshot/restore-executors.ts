@@ -2,6 +2,7 @@ import { access, mkdir, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Logger } from "pino";
 import { cleanAfter } from "../../components/cleanup.ts";
+import { openStore } from "../../datastore/migrate/store-access.ts";
 import { ensureDirectory, syncDirectory, writeFileAtomic } from "../../lib/write-file.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
@@ -9,10 +10,13 @@ import type { SuppliedPki } from "../../pki/supplied.ts";
 import { removeFiles } from "../bootstrap/files.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { writeCertificates } from "../bootstrap/write-certificates.ts";
+import { datastoreOptions } from "../connections.ts";
 import { dataOf, engineOf } from "../migrate/engines.ts";
 import type { ManagedEngine } from "../migrate/plan.ts";
 import { memberServices } from "../recover/executors.ts";
 import type { Seal } from "../seal.ts";
+import { createRing } from "../seal-key/ring.ts";
+import { takeSavedKeys } from "../seal-key/saved-keys.ts";
 import { loadInto, makeEmptyDatastore, type RestoreDataDeps, takeOverAs } from "./restore-data.ts";
 import type { RebuildStep, RestoreInput, RestoreStep } from "./restore-plan.ts";
 
@@ -28,11 +32,14 @@ export interface RestoreExecutorsDeps extends RestoreDataDeps {
 }
 
 /** What a restore keeps beside the journal until it ends. */
-export interface RebuildSecret {
+export interface RestoreSecret {
   readonly key: string;
-  readonly pki: SuppliedPki;
   /** Base64. */
   readonly sealKey: string;
+}
+
+export interface RebuildSecret extends RestoreSecret {
+  readonly pki: SuppliedPki;
 }
 
 const exists = (path: string): Promise<boolean> =>
@@ -46,6 +53,7 @@ export function createRestoreExecutors(deps: RestoreExecutorsDeps): Executors<Re
   const { paths, services } = host;
   const { stop, start } = memberServices(deps);
   const inputOf = (context: StepContext): RestoreInput => context.input as unknown as RestoreInput;
+  const secretOf = (context: StepContext): RestoreSecret => JSON.parse(context.secret ?? "{}") as RestoreSecret;
   const dataOfThis = ({ before }: RestoreInput): string => dataOf(paths, before.view.datastore.engine as ManagedEngine);
 
   return {
@@ -94,7 +102,7 @@ export function createRestoreExecutors(deps: RestoreExecutorsDeps): Executors<Re
     "load-snapshot": {
       run: async (_step, context) => {
         const { after, facts } = inputOf(context);
-        const { keys, leases, hash, revision } = await loadInto(after.view, facts, context.secret ?? "", context);
+        const { keys, leases, hash, revision } = await loadInto(after.view, facts, secretOf(context).key, context);
         log.info({ keys, leases, hash, revision }, "The snapshot is loaded and equal");
       },
     },
@@ -102,6 +110,9 @@ export function createRestoreExecutors(deps: RestoreExecutorsDeps): Executors<Re
     "take-over": {
       run: async (_step, context) => {
         const { after, facts } = inputOf(context);
+        await using store = openStore(await datastoreOptions(after.view));
+        const savedKeys = Buffer.from(secretOf(context).sealKey, "base64");
+        await takeSavedKeys(createRing(paths), savedKeys, store.data, context.signal);
         await takeOverAs(after, facts, deps, context.signal);
       },
     },

@@ -27,7 +27,6 @@ import { lowestFree, podSubnetCount } from "../ledger-subnets.ts";
 import type { ManagedEngine } from "../migrate/plan.ts";
 import { checkNodePki } from "../node-pki.ts";
 import { backupDirectory } from "../recover/survey.ts";
-import { sealKeyId, splitKeys } from "../seal.ts";
 import { type ClusterSecrets, decodeClusterSecrets } from "./secrets.ts";
 
 /** A snapshot as a cluster that can be restored. */
@@ -199,12 +198,6 @@ function managedPki(pki: SuppliedPki): SuppliedPki {
   return Object.fromEntries(Object.entries(pki).filter(([key]) => !key.startsWith("datastore-")));
 }
 
-/** A snapshot from before a change of the seal's key holds what this node cannot open any more. */
-function opens(own: string, saved: string): boolean {
-  const [known, needed] = [own, saved].map((keys) => splitKeys(Buffer.from(keys, "base64")).map(sealKeyId));
-  return needed?.every((id) => known?.includes(id)) ?? false;
-}
-
 /** Names are not enough: the same cluster has the same authorities. */
 export function sameCluster(saved: SavedCluster, own: ClusterSecrets & { readonly clusterId: string }): boolean {
   const authorities = (pki: SuppliedPki): string =>
@@ -215,7 +208,6 @@ export function sameCluster(saved: SavedCluster, own: ClusterSecrets & { readonl
     );
   return (
     saved.cluster.id === own.clusterId &&
-    opens(own.sealKey, saved.secrets.sealKey) &&
     authorities(managedPki(saved.secrets.pki)) === authorities(managedPki(own.pki))
   );
 }

@@ -20,7 +20,7 @@ import type { NodeKey } from "../node-key.ts";
 import type { Copies, Self } from "../recover/copies.ts";
 import type { Answer } from "../recover/survey.ts";
 import type { Seal } from "../seal.ts";
-import type { RebuildSecret } from "./restore-executors.ts";
+import type { RebuildSecret, RestoreSecret } from "./restore-executors.ts";
 import { planRebuild, planRestore } from "./restore-plan.ts";
 import {
   describeRestore,
@@ -150,7 +150,9 @@ export function createRestore(deps: RestoreDeps) {
         const after: BootstrapInput = { ...alone(before), epoch, recovery };
         const result: RestoreResponse = { node: view.name, epoch, backup };
         const input = { nodeId: id, clusterId, before, after, facts, backup };
-        return runner.start(planRestore(input, { ...result }, requestId), { secret: order.key, timeoutMs });
+        const secret: RestoreSecret = { key: order.key, sealKey: saved.secrets.sealKey };
+        const plan = planRestore(input, { ...result }, requestId);
+        return runner.start(plan, { secret: JSON.stringify(secret), timeoutMs });
       },
     };
   }

@@ -7,6 +7,7 @@ import { createRecords } from "../../../src/cluster/records.ts";
 import { createSeal, createSealFile, sealedWith, sealKeyId, splitKeys } from "../../../src/cluster/seal.ts";
 import { createRing, type Ring } from "../../../src/cluster/seal-key/ring.ts";
 import { createRotation, isMoving } from "../../../src/cluster/seal-key/rotation.ts";
+import { takeSavedKeys } from "../../../src/cluster/seal-key/saved-keys.ts";
 import { createSnapshotSettings, sealedSettings } from "../../../src/cluster/snapshot/settings.ts";
 import { aClaim, anOrder, type ControlPlane, createTestCluster, root, signal, type TestCluster } from "./support.ts";
 
@@ -227,6 +228,27 @@ describe("a new key of the seal", { timeout: 60_000 }, () => {
     expect(await second.follow(signal())).toMatchObject({ id: oldId, "waiting-for": ["n1", "n2"] });
     await second.begin(signal());
     await isDone((await untilStill(second, first)).id);
+  });
+
+  test("stays the one that seals when the data of a snapshot from before comes back", async () => {
+    const [first, second] = [started(nodes[0]), started(nodes[1])];
+    await untilStill(first, second);
+    const { paths } = nodes[0];
+    const file = await readFile(paths.sealKey);
+    const ranges = ["k8sd/seal/", ...sealedSettings].map((prefix) => plane.datastore.range({ prefix }));
+    const saved = (await Promise.all(ranges)).flatMap(({ kvs }) => kvs);
+    await first.begin(signal());
+    const { id } = await untilStill(first, second);
+
+    await plane.datastore.txn({ success: saved.map(({ key, value }) => ({ op: "put", key, value })) });
+    await expect(settingsOf(nodes[0]).then((settings) => settings.lock(signal()))).rejects.toThrow(oldId);
+    await takeSavedKeys(createRing(paths), file, plane.datastore, signal());
+    await everythingOpens([nodes[0]]);
+    expect(await first.state(signal())).toMatchObject({ id, leaving: oldId });
+    await first.follow(signal());
+    await everythingOpens();
+    await untilStill(first, second);
+    await isDone(id);
   });
 
   test("that nobody has who answers is told, and nothing is changed", async () => {
