@@ -25,6 +25,8 @@ export type AccessRule =
   | "trusted-control-plane"
   /** On a worker the control socket alone: the contract refuses others there. */
   | "local-or-control-plane"
+  /** Trusted, or with a bearer token of a user in the group system:monitoring; refused on workers. */
+  | "monitoring"
   /** Anyone with this header, over the socket too. */
   | "capi-auth-token"
   | "node-token"
@@ -273,6 +275,8 @@ export const endpoints = {
     response: recovery.recoverResponse,
   }),
 
+  /** For Prometheus: no envelope. */
+  metrics: endpoint("GET", "/metrics", { access: "monitoring", response: z.string() }),
   datastoreStatus: endpoint("GET", "/1.0/k8sd/datastore", {
     access: "trusted-control-plane",
     response: migration.datastoreReport,

@@ -47,6 +47,10 @@ export async function checkAccess(
       requireTrust(caller.trusted);
       if (caller.incoming.socket instanceof TLSSocket) refuseOnWorker(domain);
       return;
+    case "monitoring":
+      refuseOnWorker(domain);
+      if (!caller.trusted) await checkMonitor(caller.incoming, domain, signal);
+      return;
     case "capi-auth-token":
     case "node-token":
       return checkHeaderToken(rule, caller.incoming, domain, signal);
@@ -67,6 +71,7 @@ export function callerOf(rule: AccessRule, incoming: IncomingMessage, transport:
     case "trusted-control-plane":
     case "local-or-control-plane":
       return { actor: transport === "unix" ? "root" : "member", source };
+    case "monitoring":
     case "capi-auth-token":
     case "node-token":
       return { actor: rule, source };
@@ -112,6 +117,18 @@ async function checkHeaderToken(
   if (expected?.length !== actual.length || !timingSafeEqual(expected, actual)) {
     throw new HttpError(401, "invalid token");
   }
+}
+
+/** Who may read kube-apiserver's metrics by Kubernetes' own role may read ours. */
+const monitors = "system:monitoring";
+
+/** The same tokens that kube-apiserver has checked here. */
+async function checkMonitor(incoming: IncomingMessage, domain: Domain, signal: AbortSignal): Promise<void> {
+  const token = /^Bearer (.+)$/i.exec(incoming.headers.authorization ?? "")?.[1];
+  if (token === undefined) throw new HttpError(401, "missing bearer token");
+  const user = await domain.authTokens.check(token, signal);
+  if (user === undefined) throw new HttpError(401, "invalid token");
+  if (!user.groups.includes(monitors)) throw new HttpError(403, `${user.username} is not in the group ${monitors}`);
 }
 
 /** The Host header as sent; `headers.host` is not what arrived (see listeners.ts). */

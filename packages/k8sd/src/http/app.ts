@@ -91,6 +91,7 @@ export function createHttpApp(
       const { status, body } = await row.raw(ctx, await readBody(c.env.incoming));
       return json(body, status);
     }
+    if ("text" in row) return new Response(await row.text(ctx), { headers: { "Content-Type": row.type } });
     const request = row.request && decode(row.request, await readBody(c.env.incoming), row.strict);
     const streaming = c.env.incoming.headers.accept?.includes(eventStreamType) ?? false;
     const envelopeOf = (run: OperationRun<unknown>) =>

@@ -262,6 +262,8 @@ export interface Domain {
 
   readonly migration: {
     report(signal: AbortSignal): Promise<DatastoreReport>;
+    /** In the text format of Prometheus. */
+    metrics(signal: AbortSignal): Promise<string>;
     /** Kind "conflict": something speaks against it; all of it is said. */
     migrate(order: MigrateOrder, options: { readonly requestId: string }): OperationRun<MigrateResponse>;
   };

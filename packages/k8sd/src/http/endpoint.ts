@@ -46,7 +46,9 @@ type Answering =
   /** Starts an operation and answers its result, with its events before when the caller asks for them. */
   | { start(ctx: RequestContext, request: unknown): OperationRun<unknown> }
   /** Answers without the envelope, also to a body that cannot be read. */
-  | { raw(ctx: RequestContext, body: string): Promise<{ readonly status: number; readonly body: unknown }> };
+  | { raw(ctx: RequestContext, body: string): Promise<{ readonly status: number; readonly body: unknown }> }
+  /** Answers a text of this type without the envelope. */
+  | { readonly type: string; text(ctx: RequestContext): Promise<string> };
 
 /** One row of the route table. Without an access rule it does not compile. */
 export type Endpoint = Rules & Answering;
@@ -76,6 +78,14 @@ export function starts<N extends EndpointName>(
 
 export function answersRaw(name: EndpointName, raw: Extract<Answering, { raw: unknown }>["raw"]): Endpoint {
   return { ...rulesOf(name), raw };
+}
+
+export function answersText(
+  name: EndpointName,
+  type: string,
+  text: (ctx: RequestContext) => Promise<string>,
+): Endpoint {
+  return { ...rulesOf(name), type, text };
 }
 
 function rulesOf(name: EndpointName): Rules {

@@ -13,6 +13,7 @@ import type { OperationRun, Runner } from "../../operations/runner.ts";
 import type { Self } from "../recover/copies.ts";
 import { type Destination, destinationOf, type Wish } from "./destination.ts";
 import { withEngine } from "./engines.ts";
+import { datastoreMetrics } from "./metrics.ts";
 import { planMigrate } from "./plan.ts";
 import { problemsOf } from "./preconditions.ts";
 import { brief, datastoreReport, migrationUnderWay, moving, type ReportDeps } from "./report.ts";
@@ -99,6 +100,7 @@ export function createMigration(deps: MigrationDeps) {
     underWay: () => migrationUnderWay(deps),
     moving: () => moving(deps),
     report: (signal: AbortSignal): Promise<DatastoreReport> => datastoreReport(deps, signal),
+    metrics: (signal: AbortSignal): Promise<string> => datastoreMetrics(deps, signal),
 
     migrate(order: MigrateOrder, { requestId }: { readonly requestId: string }): DeferredRun<MigrateResponse> {
       const known = deps.runner.find(requestId);

@@ -1,6 +1,9 @@
-import { answers, starts } from "../endpoint.ts";
+import { answers, answersText, starts } from "../endpoint.ts";
 
 export const datastore = [
+  answersText("metrics", "text/plain; version=0.0.4; charset=utf-8", ({ domain, signal }) =>
+    domain.migration.metrics(signal),
+  ),
   answers("datastoreStatus", ({ domain, signal }) => domain.migration.report(signal)),
   starts("migrateDatastore", ({ domain, requestId }, { to, "datastore-servers": servers, timeout }) =>
     domain.migration.migrate({ to, servers, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),

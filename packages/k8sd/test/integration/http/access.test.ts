@@ -55,6 +55,8 @@ describe("every endpoint", () => {
       else if (spec.access.endsWith("-token")) expect(status, caller).toBe(401);
       else if (spec.access === "anyone") expect(status, caller).not.toBe(403);
       else if (isTrusted(caller)) expect([401, 403, 501], caller).not.toContain(status);
+      else if (spec.access === "monitoring")
+        expect([status, json.error], caller).toEqual([401, "missing bearer token"]);
       else expect([status, json.error], caller).toEqual([403, "Forbidden"]);
     }
   });
@@ -63,7 +65,7 @@ describe("every endpoint", () => {
     now.domain = trusting({ isWorker: () => true });
     const { status, json } = await ask("unix", spec);
     const refused = status === 403 && json.error === "this action is restricted on workers";
-    expect(refused).toBe(spec.access === "trusted-control-plane" && answered(spec));
+    expect(refused).toBe(["trusted-control-plane", "monitoring"].includes(spec.access) && answered(spec));
   });
 
   test("is a row or known to be unimplemented", () => {
@@ -123,6 +125,32 @@ describe("trust over TLS", () => {
   test("a node without address trusts nobody on the network", async () => {
     now.domain = trusting({ identity: () => ({ name: "n1", address: "" }) });
     expect((await call(server.tls.address, "GET", path, { client: member, headers: { host: "" } })).status).toBe(403);
+  });
+});
+
+describe("metrics", () => {
+  test("are for whoever has a token of a user in the group system:monitoring", async () => {
+    const users: Record<string, string[]> = { prometheus: ["system:monitoring"], ann: ["dev"] };
+    now.domain = trusting({
+      authTokens: {
+        ...fakeDomain().authTokens,
+        check: async (token) => {
+          const groups = users[token];
+          return groups && { username: token, groups };
+        },
+      },
+    });
+    const read = async (authorization: string) => {
+      const { status, headers, text, json } = await call(server.tls.address, "GET", "/metrics", {
+        headers: { authorization },
+      });
+      return status === 200 ? [status, headers["content-type"], text] : [status, json.error];
+    };
+    const type = "text/plain; version=0.0.4; charset=utf-8";
+    expect(await read("Bearer prometheus")).toEqual([200, type, "k8sd_datastore_up 1\n"]);
+    expect(await read("Bearer ann")).toEqual([403, "ann is not in the group system:monitoring"]);
+    expect(await read("Bearer nobody")).toEqual([401, "invalid token"]);
+    expect(await read("Basic prometheus")).toEqual([401, "missing bearer token"]);
   });
 });
 

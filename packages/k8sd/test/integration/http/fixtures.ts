@@ -128,6 +128,7 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
     },
     migration: {
       report: async () => ({ engine: "sqlite", endpoints: [], alarms: [], members: [] }),
+      metrics: async () => "k8sd_datastore_up 1\n",
       migrate: ({ to }) => run([], { from: "sqlite", to }),
     },
     operations: { list: () => [], get: () => undefined, follow: () => undefined, cancel: () => false },
@@ -183,7 +184,7 @@ export interface Answer {
   /** Whether the TLS session of an earlier connection was taken up. */
   readonly resumed: boolean;
   readonly text: string;
-  /** The text as an envelope. */
+  /** The text as an envelope; an empty one of a text that is none. */
   readonly json: Envelope;
 }
 
@@ -216,7 +217,8 @@ export function call(to: string, method: string, path: string, o: Call = {}): Pr
         resolve({
           ...answer,
           get json() {
-            return JSON.parse(text) as Envelope;
+            const isJson = response.headers["content-type"] === "application/json";
+            return JSON.parse(isJson ? text : "{}") as Envelope;
           },
         });
       });
