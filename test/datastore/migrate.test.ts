@@ -3,6 +3,7 @@ import { createEtcdClient } from "@k8sd/k8sd/datastore/client.ts";
 import { isCompacted } from "@k8sd/k8sd/datastore/client-errors.ts";
 import type { Datastore, WatchBatch } from "@k8sd/k8sd/datastore/datastore.ts";
 import { startCopy } from "@k8sd/k8sd/datastore/migrate/copy.ts";
+import { createDigests, keysOf } from "@k8sd/k8sd/datastore/migrate/digests.ts";
 import { openStore, type StoreAccess } from "@k8sd/k8sd/datastore/migrate/store-access.ts";
 import { describe, expect, test } from "vitest";
 import { etcdPrograms, type Server, startEngine, startEtcd, temporaryFolder } from "./support/servers.ts";
@@ -134,6 +135,36 @@ describe("a copy of a datastore that is written to", () => {
     const { revision } = await target.data.txn({ success: [{ op: "put", key: "/registry/after", value: "" }] });
     expect(revision).toBe(report.targetRevision + 1);
   });
+});
+
+test("of what was read before, only what changed since is read again, and the content is the same", async () => {
+  const signal = AbortSignal.timeout(30_000);
+  await using folder = await temporaryFolder();
+  await using server = await startServer("ours", folder.path);
+  await using store = createEtcdClient({ endpoints: [server.endpoint] });
+  const put = (key: string, value: string) => ({ op: "put", key, value }) as const;
+  await store.txn({ success: Array.from({ length: 90 }, (_, at) => put(`k${at}`, `v${at}`)) });
+  const digests = createDigests();
+  await digests.learn(store, signal);
+  await store.txn({ success: [put("k1", "other"), put("new", "1"), { op: "delete", range: { key: "k2" } }] });
+  const listed = await keysOf(store, 0, signal);
+  let read = 0;
+  const counting: Datastore = {
+    ...store,
+    txn: (txn, options) => {
+      read += txn.success?.length ?? 0;
+      return store.txn(txn, options);
+    },
+  };
+
+  const content = await digests.contentOf(counting, listed, 0, signal);
+
+  expect(read).toBe(2);
+  expect(content).toEqual(await createDigests().contentOf(store, listed, 0, signal));
+  expect(content.keys).toBe(90);
+  await store.txn({ success: [put("k3", "other")] });
+  const { hash } = await digests.contentOf(store, await keysOf(store, 0, signal), 0, signal);
+  expect(hash).not.toBe(content.hash);
 });
 
 describe("a copy is refused or given up", () => {
