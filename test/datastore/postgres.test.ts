@@ -57,6 +57,28 @@ describe("two servers on one database", () => {
     expect((await counts()).read).toBe(0);
   });
 
+  test("what one knows of a key counts until the other one writes, and a key that it has not seen keeps its past", async () => {
+    await using servers = await twoServers(postgres);
+    const [first, second] = servers.calls;
+    const put = async (calls: EtcdCalls, key: string, value: string) =>
+      (await calls.put({ ...defaults.put, key: bytes(key), value: bytes(value), prevKv: true })).prevKv;
+    const was = (value: string, version: number, createRevision: number) =>
+      expect.objectContaining({ value: bytes(value), version, createRevision });
+    // Nobody else writes: from some write on, the whole of it is one statement.
+    for (let at = 1; at <= 5; at++) await put(first, "k", `first ${at}`);
+    const sql =
+      "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%NOT EXISTS (SELECT FROM current WHERE%' AND pid <> pg_backend_pid()";
+    expect(await postgres.run(servers.url, sql)).toHaveLength(1);
+    expect(await put(second, "k", "second")).toEqual(was("first 5", 5, 2));
+    expect(await put(first, "k", "first 6")).toEqual(was("second", 6, 2));
+    await second.remove({ ...defaults.remove, key: bytes("k") });
+    expect(await put(first, "k", "first 7")).toBeUndefined();
+    for (let at = 1; at <= 5; at++) await put(second, `new ${at}`, "new");
+    expect(await put(second, "k", "second 2")).toEqual(was("first 7", 1, 10));
+    const { kvs } = await first.range({ ...defaults.range, key: bytes("k") });
+    expect(kvs).toEqual([was("second 2", 2, 10)]);
+  });
+
   test("a write that one acknowledged is what the other one reads, and comes before what it watches from now on", async () => {
     await using servers = await twoServers(postgres);
     const [one, other] = servers.calls;

@@ -88,6 +88,10 @@ export function createBatch(base: State, needs: Needs): Batch {
   }
 
   const list: TxnStore["list"] = (span, limit) => {
+    if (span.kind === "one") {
+      const kv = find(span.key);
+      return kv ? [kv] : [];
+    }
     const touched = [...overlay.values()].filter(({ last }) => spanContains(span, last.kv.key));
     if (touched.length === 0) return needs.list(span, limit);
     const kept = needs.list(span, -1).filter((kv) => !overlay.has(keyText(kv.key)));

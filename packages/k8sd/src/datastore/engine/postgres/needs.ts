@@ -13,8 +13,17 @@ import {
 } from "./queries.ts";
 
 /** Ends a run that asked for something that is not at hand yet. */
-class Lacking extends Error {
+export class Lacking extends Error {
   override readonly name = "Lacking";
+}
+
+export function runLacking<T>(run: () => T): { readonly value: T } | undefined {
+  try {
+    return { value: run() };
+  } catch (error) {
+    if (error instanceof Lacking) return undefined;
+    throw error;
+  }
 }
 
 /**
@@ -34,7 +43,10 @@ export interface Needs {
   fetch(connection: Connection): Promise<void>;
 }
 
-export function createNeeds(): Needs {
+/** Told of each key that was looked up, and what was found. */
+type Found = (key: Uint8Array, kv: KeyValue | undefined) => unknown;
+
+export function createNeeds(found: Found = () => undefined): Needs {
   const have = new Map<string, unknown>();
   const lackingKeys = new Map<string, Uint8Array>();
   const lackingLeases = new Map<string, bigint>();
@@ -65,27 +77,24 @@ export function createNeeds(): Needs {
       get(`list ${limit} at ${at} ${spanText(span)}`, (connection) => fetchListAt(connection, span, at, limit)),
     countAt: (span, at) => get(`count at ${at} ${spanText(span)}`, (connection) => fetchCountAt(connection, span, at)),
     keysOfLease: (lease) => get(`keys of ${lease}`, (connection) => fetchKeysOfLease(connection, lease)),
-    attempt(run) {
-      try {
-        return { value: run() };
-      } catch (error) {
-        if (error instanceof Lacking) return undefined;
-        throw error;
-      }
-    },
+    attempt: runLacking,
     async fetch(connection) {
       const keys = new Map(lackingKeys);
       const leases = new Map(lackingLeases);
       const others = new Map(lacking);
       for (const map of [lackingKeys, lackingLeases, lacking]) map.clear();
       const fetchKeys = async () => {
-        const found = await findKeys(connection, [...keys.values()]);
-        for (const name of keys.keys()) have.set(name, undefined);
-        for (const kv of found) have.set(`key ${keyText(kv.key)}`, kv);
+        const kvs = new Map(
+          (await findKeys(connection, [...keys.values()])).map((kv) => [`key ${keyText(kv.key)}`, kv]),
+        );
+        for (const [name, key] of keys) {
+          have.set(name, kvs.get(name));
+          found(key, kvs.get(name));
+        }
       };
       const fetchAllLeases = async () => {
-        const found = await fetchLeases(connection, [...leases.values()]);
-        for (const [name, id] of leases) have.set(name, found.get(id));
+        const states = await fetchLeases(connection, [...leases.values()]);
+        for (const [name, id] of leases) have.set(name, states.get(id));
       };
       await Promise.all([
         ...(keys.size > 0 ? [fetchKeys()] : []),

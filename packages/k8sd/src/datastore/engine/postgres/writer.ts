@@ -3,10 +3,12 @@ import { EtcdError, etcdErrors } from "../etcd-error.ts";
 import { type Batch, type BatchStore, createBatch, TooEarly } from "./batch.ts";
 import { type Connection, isLost, isPassing, type Sql, sqlState } from "./connection.ts";
 import type { Follower } from "./follower.ts";
+import { createKnownKeys, createSuppositions } from "./known-keys.ts";
 import { createNeeds, type Needs } from "./needs.ts";
+import { findKeys } from "./queries.ts";
 import { type State, stateColumns, toState } from "./schema.ts";
 import type { Session } from "./session.ts";
-import { writeBatch } from "./write-batch.ts";
+import { writeAtOnce, writeBatch } from "./write-batch.ts";
 
 export interface WriterDeps {
   readonly session: Session;
@@ -65,6 +67,11 @@ export function createWriter({ session, serverId, log, lookout, committed }: Wri
   let idle: (() => void) | undefined;
   let current: BatchStore | undefined;
   let lastState: State | undefined;
+  const known = createKnownKeys();
+  /** The session in which `known` and the last state were learned: another one may be with a database that went back. */
+  let knownBy: Connection | undefined;
+  /** Nobody else wrote between our last two batches: it is worth trying whether it is still so. */
+  let alone = false;
 
   const schedule = (afterMs = 0): void => {
     if (busy) return;
@@ -116,21 +123,81 @@ export function createWriter({ session, serverId, log, lookout, committed }: Wri
   }
 
   async function runBatch(connection: Connection, jobs: readonly Job[], progress: { sent: boolean }): Promise<void> {
+    const before = alone && knownBy === connection ? lastState : undefined;
+    alone = false;
+    if (before && (await tryAtOnce(connection, before, jobs, progress))) alone = true;
+    else await runLocked(connection, jobs, progress);
+  }
+
+  /** One round trip, where the jobs ask for nothing but keys and nobody else wrote. False: nothing happened. */
+  async function tryAtOnce(
+    connection: Connection,
+    before: State,
+    jobs: readonly Job[],
+    progress: { sent: boolean },
+  ): Promise<boolean> {
+    // A second time, when keys exist that were supposed not to.
+    for (let wrong = 0; wrong < 2; wrong++) {
+      const needs = createSuppositions(known);
+      const decided = decideAtOnce(before, needs, jobs);
+      if (!decided) return false;
+      const { supposed } = needs;
+      progress.sent = true;
+      const writing = writeAtOnce(connection, decided.batch.written, before.revision, supposed, serverId);
+      // Whether it fails says nothing about the write.
+      const looking = supposed.length > 0 ? findKeys(connection, supposed).catch(() => []) : [];
+      if (await writing) {
+        for (const key of supposed) known.set(key, undefined);
+        conclude(before, decided);
+        return true;
+      }
+      progress.sent = false;
+      const found = await looking;
+      if (found.length === 0) return false;
+      for (const key of supposed) known.set(key, undefined);
+      for (const kv of found) known.set(kv.key, kv);
+    }
+    return false;
+  }
+
+  function decideAtOnce(before: State, needs: Needs, jobs: readonly Job[]): Decided | undefined {
+    const failed = new Map<Job, unknown>();
+    let decided: Decided | "again" | undefined = "again";
+    while (decided === "again") decided = runJobs(before, needs, jobs, failed);
+    if (!decided) return undefined;
+    const { changes, compactRevision, leases, alarms } = decided.batch.written;
+    const keysAlone = compactRevision === before.compactRevision && leases.size === 0 && alarms.size === 0;
+    return changes.length > 0 && keysAlone ? decided : undefined;
+  }
+
+  /** Two round trips, and nobody else writes between them. */
+  async function runLocked(connection: Connection, jobs: readonly Job[], progress: { sent: boolean }): Promise<void> {
     const look = lookout();
-    const needs = createNeeds();
+    const seen: Parameters<typeof known.set>[] = [];
+    const needs = createNeeds((key, kv) => seen.push([key, kv]));
     // What the jobs will ask for is found out on the last state, and fetched once the lock is there: sent together.
     if (lastState) runJobs(lastState, needs, jobs, new Map());
     const begun = [connection.rows("BEGIN"), connection.rows(lock, [])] as const;
     const [, [row]] = await Promise.all([...begun, needs.fetch(connection)]);
     const before = toState(row);
     look(before);
-    lastState = before;
-    const { answers, later, batch } = await decide(connection, before, needs, jobs);
-    const { written } = batch;
+    const decided = await decide(connection, before, needs, jobs);
+    const { written } = decided.batch;
     const statements = writeBatch(connection, written, before.compactRevision, serverId);
     progress.sent = statements.length > 0;
     // Sent together: where a statement fails, the commit that follows it is a rollback.
     await Promise.all([...statements, connection.rows(progress.sent ? "COMMIT" : "ROLLBACK")]);
+    alone = knownBy === connection && before.revision === lastState?.revision;
+    if (!alone) known.forget();
+    knownBy = connection;
+    for (const each of seen) known.set(...each);
+    conclude(before, decided);
+  }
+
+  function conclude(before: State, { answers, later, batch }: Decided): void {
+    const { written } = batch;
+    lastState = { ...before, revision: written.revision, compactRevision: written.compactRevision };
+    for (const { type, kv } of written.keys.values()) known.set(kv.key, type === 0 ? kv : undefined);
     queue = [...later, ...queue];
     committed(before, written);
     for (const answer of answers) answer();
