@@ -1,15 +1,15 @@
 import { planLeave } from "@k8sd/k8sd/cluster/leave/plan.ts";
 import { planRemove } from "@k8sd/k8sd/cluster/remove/plan.ts";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { expectAgreement } from "../expect-agreement.ts";
-import { daemonState, k8s } from "../expect-node.ts";
+import { k8s } from "../expect-node.ts";
+import { expectOut, expectRefused, type Identity, identityOf } from "../expect-out.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
-import type { Network } from "../hosts/network.ts";
-import { scanHost } from "../hosts/scan.ts";
 import type { Host, HostSnapshot } from "../hosts/types.ts";
 import { createNode, createNodeNetwork, waitForDaemon } from "../node.ts";
 import { etcdConfig, joins, joinToken } from "../scenarios/join/nodes.ts";
 import { stagedForTests } from "../stage.ts";
+import { sharedByCases } from "./anew.ts";
 import { everything, kill } from "./join-setup.ts";
 import { createFaultPoints, faultEnvironment } from "./points.ts";
 
@@ -35,8 +35,7 @@ const cases = (steps: readonly { readonly title: string }[], of: readonly Victim
   of.flatMap((victim) => steps.map(({ title }, step) => ({ title, step, victim })));
 
 describe.skipIf(reason !== undefined)("the end of a membership, interrupted", () => {
-  let network: Network | undefined;
-  const hosts = new Map<Name, { readonly host: Host; readonly before: HostSnapshot }>();
+  const hosts = new Map<Name, { readonly host: Host; readonly before: HostSnapshot; readonly identity?: Identity }>();
   const of = (name: Name) => {
     const found = hosts.get(name);
     if (found === undefined) throw new Error(`host ${name} was not made`);
@@ -45,14 +44,14 @@ describe.skipIf(reason !== undefined)("the end of a membership, interrupted", ()
   const at = (name: Name): Host => of(name).host;
   const without = (gone: Name): Host[] => names.filter((name) => name !== gone).map(at);
 
-  beforeAll(async () => {
+  async function make(stack: AsyncDisposableStack): Promise<void> {
+    hosts.clear();
     const staged = await stagedForTests();
-    const lan = await createNodeNetwork(staged);
-    network = lan;
+    const network = stack.use(await createNodeNetwork(staged));
     await Promise.all(
       names.map(async (name) => {
         const flags = ["--agent-only"];
-        const host = await createNode({ staged, network: lan, flags, env: faultEnvironment });
+        const host = stack.use(await createNode({ staged, network, flags, env: faultEnvironment }));
         hosts.set(name, { host, before: await host.snapshot() });
       }),
     );
@@ -61,10 +60,10 @@ describe.skipIf(reason !== undefined)("the end of a membership, interrupted", ()
     });
     expect(exitCode, stderr).toBe(0);
     for (const name of ["n2", "n3", "w1"] as const) await comesIn(name);
-  });
-  afterAll(async () => {
-    for (const { host } of hosts.values()) await host[Symbol.asyncDispose]();
-    await network?.[Symbol.asyncDispose]();
+  }
+  sharedByCases({
+    make,
+    hosts: () => [...hosts.values()].map(({ host }) => host),
   });
 
   async function comesIn(name: Name): Promise<void> {
@@ -74,6 +73,7 @@ describe.skipIf(reason !== undefined)("the end of a membership, interrupted", ()
       name,
       await joinToken(at("n2"), name, ...flags).catch(() => joinToken(at("n1"), name, ...flags)),
     );
+    hosts.set(name, { ...of(name), identity: await identityOf(at(name), at("n1")) });
   }
 
   async function end(name: Name, victim: Victim): Promise<void> {
@@ -82,15 +82,14 @@ describe.skipIf(reason !== undefined)("the end of a membership, interrupted", ()
     await at(name).boot();
   }
 
-  /** On all sides: the ledgers agree without it, it knows that it is out, and nothing of ours is left on it. */
+  /** On all sides: the ledgers agree without it, it knows that it is out, leaves nothing, and is known nowhere. */
   async function isOut(name: Name): Promise<void> {
     for (const each of names) await waitForDaemon(at(each));
-    await expect
-      .poll(async () => (await k8s(at(name), ["local-node-status"])).stderr, { timeout: 90_000, interval: 500 })
-      .toContain("not part of a Kubernetes cluster");
+    const { host, before, identity } = of(name);
+    await expectOut(host, { before });
     await expectAgreement(without(name));
-    const left = await scanHost(at(name), of(name).before);
-    expect(left.filter((line) => !daemonState.test(line))).toEqual([]);
+    if (identity === undefined) throw new Error(`${name} was not known as a member`);
+    await expectRefused(identity, host, [at("n1"), at("n2")]);
   }
 
   async function interrupt(on: Name, argv: readonly string[], step: number, victim: Victim): Promise<void> {

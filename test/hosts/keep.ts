@@ -8,7 +8,8 @@ export function keepFromEnvironment(): Keep {
 
 /**
  * What disposal does. A host leaves the scope of its test before anybody knows whether the test failed, so with
- * "failure" the decision waits until vitest says how the test ended; outside a test, `failed` alone decides.
+ * "failure" the decision waits until vitest says how the test that disposes of it ended; outside a test, `failed` alone
+ * decides.
  */
 export async function whenTestFinishes(
   keep: Keep | undefined,
@@ -22,12 +23,14 @@ export async function whenTestFinishes(
   const settle = async (testFailed: boolean) => (testFailed || failed() ? retain() : destroy());
   if (process.env.VITEST !== undefined) {
     const { onTestFinished } = await import("vitest");
-    try {
-      onTestFinished(({ task }) => settle(task.result?.state === "fail"));
-      return async () => {};
-    } catch {
-      // not called from within a test, but from a hook: the caller says it with markFailed
-    }
+    return async () => {
+      try {
+        onTestFinished(({ task }) => settle(task.result?.state === "fail"));
+      } catch {
+        // not called from within a test, but from a hook of all: the caller says it with markFailed
+        await settle(false);
+      }
+    };
   }
   return () => settle(false);
 }

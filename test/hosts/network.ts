@@ -110,7 +110,11 @@ export async function openNetwork(dir: string, record: NetworkRecord, keep?: Kee
     changes = done.catch(() => {}); // whoever asked for it gets the error
     return done;
   };
-  const destroy = () => destroyNetwork(dir, record);
+  let destroyed: Promise<void> | undefined;
+  const destroy = () => {
+    destroyed ??= destroyNetwork(dir, record); // once: its name may be another's by then
+    return destroyed;
+  };
   const onDispose = record.persistent
     ? async () => {}
     : await whenTestFinishes(keep, destroy, () => writeRecord(dir, { ...record, kept: true }));

@@ -22,7 +22,11 @@ export async function openHost(dir: string, record: HostRecord, network: Network
   const run = async (...argv: string[]) =>
     succeeded(`${record.name}: ${describe(argv[0] ?? "", argv.slice(1))}`, await tryRun(argv));
   const fault = (request: Fault) => network.addFault(request);
-  const destroy = () => destroyHost(dir, record, network);
+  let destroyed: Promise<void> | undefined;
+  const destroy = () => {
+    destroyed ??= destroyHost(dir, record, network); // once: another host may have its address by then
+    return destroyed;
+  };
   const retain = () => {
     writeRecord(dir, { ...record, kept: true });
     console.error(

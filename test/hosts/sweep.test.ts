@@ -137,6 +137,7 @@ describe.skipIf(reason !== undefined)("hosts that nobody removed", () => {
     expect([good.isOn, bad.isOn]).toEqual([true, true]);
     await using stack = new AsyncDisposableStack();
     stack.use(good);
+    stack.use(bad);
     bad.markFailed();
   });
 
