@@ -6,7 +6,7 @@ import type { Change, Store } from "./store.ts";
 
 export interface CommitQueueDeps {
   readonly store: Pick<Store, "batch" | "hold" | "settle" | "forsake">;
-  readonly disk: Pick<Disk, "sync" | "syncHere" | "quick" | "longLog" | "foldLog">;
+  readonly disk: Pick<Disk, "sync" | "syncHere" | "quick" | "longLog" | "shortenLog">;
   readonly log: Logger;
   /** Called with what a commit changed, before any of its callers is answered. */
   readonly published: (changes: readonly Change[]) => void;
@@ -75,7 +75,7 @@ export function createCommitQueue({ store, disk, log, published, broken }: Commi
       if (disk.longLog()) {
         // The answers leave before the event loop is busy with the log.
         await turn();
-        await disk.foldLog();
+        await disk.shortenLog();
       }
       for (const rest of rests.splice(0)) await rest.run();
     } catch (error) {
@@ -124,8 +124,9 @@ export function createCommitQueue({ store, disk, log, published, broken }: Commi
     const changes = store.batch(() => {
       for (const job of jobs) answers.push(attempt(job));
     });
-    outcome.answers.push(...answers);
-    outcome.changes.push(...changes);
+    // One by one: a range that was deleted may hold more changes than a call takes arguments.
+    for (const answer of answers) outcome.answers.push(answer);
+    for (const change of changes) outcome.changes.push(change);
   }
 
   function runAlone(job: Job, outcome: Outcome): void {

@@ -58,6 +58,7 @@ export function createSqliteBackend(options: SqliteOptions, { log, broken }: Bac
       await compactor.stop();
       await lessor.checkpoint();
       await queue.close();
+      await disk.settle();
       databases.close();
       disk.close();
     },

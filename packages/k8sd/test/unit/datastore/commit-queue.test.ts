@@ -10,7 +10,7 @@ const change: Change = {
 };
 
 /** A store whose batches only run, and a disk that is done when the test says so. */
-function setUp({ quick = false, longLog = false } = {}) {
+function setUp({ quick = false, longLog = false, changes = [change] } = {}) {
   const told: string[] = [];
   const syncs: { readonly done: () => void; readonly fail: (error: Error) => void }[] = [];
   const broken = vi.fn();
@@ -20,7 +20,7 @@ function setUp({ quick = false, longLog = false } = {}) {
       batch(run) {
         told.push("batch");
         run();
-        return [change];
+        return changes;
       },
       hold: () => void told.push("hold"),
       settle: () => void told.push("settle"),
@@ -34,10 +34,10 @@ function setUp({ quick = false, longLog = false } = {}) {
       },
       quick: () => quick,
       longLog: () => longLog,
-      foldLog: async () => void told.push("fold"),
+      shortenLog: async () => void told.push("fold"),
     },
     log: pino({ enabled: false }),
-    published: () => void told.push("published"),
+    published: (all) => void told.push(all.length === 1 ? "published" : `published ${all.length}`),
     broken,
   });
   const sync = async (nth: number) => {
@@ -73,6 +73,16 @@ test("a refusal is its caller's alone", async () => {
   const both = Promise.allSettled([good, bad]);
   (await sync(1))?.done();
   expect(await both).toMatchObject([{ value: 1 }, { reason: expect.any(EtcdError) }]);
+});
+
+test("a write may change more keys than a call takes arguments, and runs once", async () => {
+  const { queue, told, sync } = setUp({ changes: Array<Change>(300_000).fill(change) });
+  const run = vi.fn(() => 1);
+  const written = queue.submit(run);
+  (await sync(1))?.done();
+  expect(await written).toBe(1);
+  expect(run).toHaveBeenCalledOnce();
+  expect(told).toContain("published 300000");
 });
 
 test("an unforeseen failure finds its owner", async () => {
@@ -142,7 +152,7 @@ test("a disk that fails where the write runs ends everything, and what was writt
   await expect(queue.submit(() => 2)).rejects.toThrow("server stopped");
 });
 
-test("a long log is folded once the answers are given, and commits wait for it", async () => {
+test("a long log is shortened once the answers are given, and commits wait for it", async () => {
   const { queue, told, sync } = setUp({ longLog: true });
   const first = queue.submit(() => "one").then((value) => told.push(value));
   (await sync(1))?.done();
