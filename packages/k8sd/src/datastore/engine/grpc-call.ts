@@ -45,8 +45,9 @@ export interface CallContext {
   readonly permission: Permission | undefined;
   readonly log: Logger;
   readonly writer: MessageWriter;
-  /** Runs now, or when the peer has taken more of its answers. */
+  /** Runs now, or when it is this peer's turn and it has taken more of its answers. */
   readonly inTurn: (run: () => void) => void;
+  readonly sent: (bytes: number) => void;
 }
 
 const answerHeaders = { ":status": "200", "content-type": "application/grpc" };
@@ -61,8 +62,10 @@ export function serveUnary(stream: ServerStream, method: UnaryMethod, context: C
   const succeed = (message: MessageEncoder): void => {
     if (over) return;
     stream.headers(headersOfAnswer);
-    stream.message(written(message, context.writer));
+    const bytes = written(message, context.writer);
+    stream.message(bytes);
     stream.end(okTrailers);
+    context.sent(bytes.length);
   };
   const fail = (error: unknown): void => {
     if (!over) refuse(stream, error, context.log);

@@ -8,6 +8,7 @@ import { type CallContext, type Method, refuse, type StreamCall, serveStream, se
 import { type Connection, createConnection, type Receiver, type ServerStream } from "./http2/connection.ts";
 import { createMessageWriter } from "./message-writer.ts";
 import { createPermission, type KeyLimits } from "./permission.ts";
+import { createTurns } from "./turns.ts";
 
 export interface TlsFiles {
   readonly cert: string | Buffer;
@@ -28,8 +29,8 @@ export interface GrpcServerOptions {
   readonly maxMessageBytes: number;
 }
 
-/** Answers that a connection's peer may leave lying; its further requests wait. */
-const maxQueuedBytes = 1024 * 1024;
+/** Answers that a connection's peer may leave lying, so that it has some to take at any time; its further requests wait. */
+const maxQueuedBytes = 128 * 1024;
 /** What peers get to finish their calls at a stop: a write in progress takes a few milliseconds, and clients try again. */
 const drainMs = 500;
 /** A peer that vanished without a word is found by probes of the connection. */
@@ -43,18 +44,15 @@ export function createGrpcServer({ methods, keyLimits, maxMessageBytes }: GrpcSe
   const servers: Server[] = [];
   const connections = new Set<Connection>();
   const writer = createMessageWriter();
+  const turns = createTurns();
   const openCalls = new Set<StreamCall>();
 
   const permissions = new Map([...keyLimits].map(([name, prefixes]) => [name, createPermission(prefixes)]));
 
   function serve(socket: Socket, clientName?: string): void {
-    const waiting: (() => void)[] = [];
-    const inTurn = (run: () => void): void => {
-      if (connection.queuedBytes > maxQueuedBytes) waiting.push(run);
-      else run();
-    };
+    const turn = turns.join(() => connection.queuedBytes <= maxQueuedBytes);
     const permission = clientName === undefined ? undefined : permissions.get(clientName);
-    const context: CallContext = { maxMessageBytes, permission, log, writer, inTurn };
+    const context: CallContext = { maxMessageBytes, permission, log, writer, inTurn: turn.run, sent: turns.sent };
     const open = (path: string, stream: ServerStream): Receiver => {
       const method = methods.get(path);
       if (method?.kind === "unary") return serveUnary(stream, method, context);
@@ -64,11 +62,12 @@ export function createGrpcServer({ methods, keyLimits, maxMessageBytes }: GrpcSe
     };
     const connection = createConnection(socket, {
       open,
-      relieved() {
-        while (waiting.length > 0 && connection.queuedBytes <= maxQueuedBytes) waiting.shift()?.();
-      },
+      relieved: turn.relieved,
       failed: (error) => log.debug({ err: error }, "Connection failed"),
-      closed: () => connections.delete(connection),
+      closed() {
+        turn.leave();
+        connections.delete(connection);
+      },
     });
     connections.add(connection);
   }

@@ -51,7 +51,7 @@ export interface Outbox {
 }
 
 /** What the socket may hold before streams wait: enough to keep it busy, little enough for many slow peers. */
-const socketBytes = 256 * 1024;
+const socketBytes = 128 * 1024;
 /** Up to here the frames of a turn are copied into one. */
 const joinedBytes = 32 * 1024;
 /** A stream's turn, when several have much to send. */
