@@ -11,6 +11,13 @@ import type {
   WatchResponse,
 } from "../gen/etcd.ts";
 import type { MessageWriter } from "./message-writer.ts";
+import type { PackedRows } from "./packed-list.ts";
+
+/** The first rows of these pages. */
+export interface PackedKeyValues {
+  readonly pages: readonly PackedRows[];
+  readonly length: number;
+}
 
 /**
  * The answers of the hot path, field by field, last to first; all others go through the generated code, which takes a dozen
@@ -24,9 +31,10 @@ export const generated =
   (message, writer) =>
     writer.raw(fns.encode(message).finish());
 
-export const encodeRange: Encode<RangeResponse> = (message, writer) => {
+export const encodeRange: Encode<RangeResponse & { packed?: PackedKeyValues }> = (message, writer) => {
   writer.number(4, message.count);
   writer.bool(3, message.more);
+  if (message.packed) packedKeyValues(2, message.packed, writer);
   keyValues(2, message.kvs, writer);
   header(message.header, writer);
 };
@@ -102,6 +110,39 @@ function operation(message: ResponseOp | undefined, writer: MessageWriter): void
 
 function keyValues(field: number, kvs: readonly KeyValue[], writer: MessageWriter): void {
   for (let index = kvs.length - 1; index >= 0; index--) keyValue(field, kvs[index], writer);
+}
+
+function packedKeyValues(field: number, { pages, length }: PackedKeyValues, writer: MessageWriter): void {
+  let surplus = pages.reduce((sum, page) => sum + page.ids.length, 0) - length;
+  for (let at = pages.length - 1; at >= 0; at--) {
+    const page = pages[at];
+    if (page) packedPage(field, page, surplus, writer);
+    surplus = Math.max(0, surplus - (page?.ids.length ?? 0));
+  }
+}
+
+/** As `keyValue`, for a page of rows without its last ones. */
+function packedPage(field: number, page: PackedRows, without: number, writer: MessageWriter): void {
+  let keyEnd = page.keys.length;
+  let valueEnd = page.values.length;
+  const last = page.ids.length - without;
+  for (let index = page.ids.length - 1; index >= 0; index--) {
+    const key = keyEnd - (page.keyLengths[index] ?? 0);
+    const value = valueEnd - (page.valueLengths[index] ?? 0);
+    if (index < last) {
+      const end = writer.mark();
+      const lease = page.leases[index] ?? 0;
+      if (lease !== 0) writer.bigint(6, BigInt(lease));
+      writer.part(5, page.values, value, valueEnd);
+      writer.number(4, page.versions[index] ?? 0);
+      writer.number(3, page.revisions[index] ?? 0);
+      writer.number(2, page.created[index] ?? 0);
+      writer.part(1, page.keys, key, keyEnd);
+      writer.nest(field, end);
+    }
+    keyEnd = key;
+    valueEnd = value;
+  }
 }
 
 function keyValue(field: number, kv: KeyValue | undefined, writer: MessageWriter): void {

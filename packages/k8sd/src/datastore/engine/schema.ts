@@ -67,7 +67,8 @@ export function openDatabases(file: string, initialRevision: number): Databases 
     reserveLog(db);
     db.pragma("cache_size = -8000");
     const reader = new Database(file, { readonly: true });
-    reader.pragma("cache_size = -4000");
+    // What it keeps is worth nothing after the next commit.
+    reader.pragma("cache_size = -1000");
     const close = () => {
       for (const each of [reader, db, lock]) each.close();
     };

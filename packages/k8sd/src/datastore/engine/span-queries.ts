@@ -2,19 +2,22 @@ import type { Database, Statement } from "better-sqlite3";
 import type { KeyValue } from "../gen/etcd.ts";
 import { createFirstId } from "./change-order.ts";
 import type { KeySpan } from "./key-range.ts";
-import { createPackedList, type PackedList, type Row } from "./packed-list.ts";
+import { createPackedList, type PackedList, type PackedRows, type Row, rowsOf } from "./packed-list.ts";
 import type { Change, Past, ReadView } from "./store.ts";
 
 type PerSpan<T> = { readonly [K in KeySpan["kind"]]: T };
 
-export type SpanQueries = Omit<ReadView, "revision" | "compactRevision"> & {
+export type SpanQueries = Required<Omit<ReadView, "revision" | "compactRevision">> & {
   keys(span: KeySpan): Uint8Array[];
   /** The value a key had just before a revision; undefined if none is left. */
   previous(key: Uint8Array, revision: number): KeyValue | undefined;
   changes(span: KeySpan, from: number, limit: number): Pick<Past, "changes" | "more">;
 };
 
+type Found = [id: number, revision: number, created: number, version: number, lease: number, value: Uint8Array | null];
+
 const noBytes = new Uint8Array(0);
+const isExact = (lease: number | bigint): boolean => typeof lease === "bigint" || Number.isSafeInteger(lease);
 const newestOfAll = Number.MAX_SAFE_INTEGER;
 const columns = "h.id, h.key, h.revision, h.create_revision, h.version, h.lease, h.value";
 /** The newest version of a key up to a revision: what a reader at that revision sees. */
@@ -57,8 +60,12 @@ export function createSpanQueries(db: Database): SpanQueries {
       : `SELECT ${columns} FROM history h WHERE h.id >= :first AND h.id < :after AND ${where.replaceAll("x.", "+h.")} ORDER BY h.id LIMIT :limit`,
   );
   const firstId = createFirstId(db);
+  // Without the key, which the caller has: each blob costs a Buffer.
   const find = db
-    .prepare(`SELECT ${columns} FROM current x JOIN history h ON h.id = x.history_id WHERE x.key = ?`)
+    .prepare(
+      `SELECT h.id, x.revision, x.create_revision, x.version, x.lease, h.value
+       FROM current x JOIN history h ON h.id = x.history_id WHERE x.key = ?`,
+    )
     .raw();
   const previous = db
     .prepare(
@@ -69,16 +76,22 @@ export function createSpanQueries(db: Database): SpanQueries {
   const exactLease = db.prepare("SELECT lease FROM history WHERE id = ?").pluck().safeIntegers();
 
   // Lease ids may use all 64 bits, which a JavaScript number cannot hold; those few are read again exactly.
-  const leaseOf = (row: Row): bigint => {
-    if (row[5] === 0) return 0n;
-    return Number.isSafeInteger(row[5]) ? BigInt(row[5]) : (exactLease.get(row[0]) as bigint);
+  const leaseOf = (id: number, lease: number | bigint): bigint => {
+    if (lease === 0) return 0n;
+    return isExact(lease) ? BigInt(lease) : (exactLease.get(id) as bigint);
+  };
+  const withLeases = (page: PackedRows): PackedRows => {
+    for (const [index, lease] of page.leases.entries()) {
+      if (!isExact(lease)) page.leases[index] = exactLease.get(page.ids[index]) as bigint;
+    }
+    return page;
   };
   const toKeyValue = (row: Row): KeyValue => ({
     key: row[1],
     modRevision: row[2],
     createRevision: row[3],
     version: row[4],
-    lease: leaseOf(row),
+    lease: leaseOf(row[0], row[5]),
     value: row[6] ?? noBytes,
   });
   const endOf = (span: KeySpan) => (span.kind === "interval" ? { end: span.end } : {});
@@ -94,13 +107,17 @@ export function createSpanQueries(db: Database): SpanQueries {
 
   return {
     find(key) {
-      const row = find.get(key) as Row | undefined;
-      return row && toKeyValue(row);
+      const row = find.get(key) as Found | undefined;
+      if (!row) return undefined;
+      const [id, modRevision, createRevision, version, lease, value] = row;
+      return { key, modRevision, createRevision, version, lease: leaseOf(id, lease), value: value ?? noBytes };
     },
-    list: (span, limit) => list[span.kind](span.key, endOf(span), limit).map(toKeyValue),
+    list: (span, limit) => rowsOf(list[span.kind](span.key, endOf(span), limit)).map(toKeyValue),
+    packed: (span, limit) => list[span.kind](span.key, endOf(span), limit).map(withLeases),
     count: (span) => (count[span.kind].get(parameters(span, {})) as [number])[0],
     keys: (span) => (keys[span.kind].all(parameters(span, {})) as [Uint8Array][]).map((row) => row[0]),
-    listAt: (span, at, limit) => listAt[span.kind](span.key, { ...endOf(span), at }, limit).map(toKeyValue),
+    listAt: (span, at, limit) => rowsOf(listAt[span.kind](span.key, { ...endOf(span), at }, limit)).map(toKeyValue),
+    packedAt: (span, at, limit) => listAt[span.kind](span.key, { ...endOf(span), at }, limit).map(withLeases),
     countAt: (span, at) => (countAt[span.kind].get(parameters(span, { at })) as [number])[0],
     previous(key, revision) {
       const row = previous.get(key, revision) as Row | undefined;

@@ -1,7 +1,9 @@
 import type { Database } from "better-sqlite3";
 import type { KeyValue } from "../gen/etcd.ts";
+import { createCounts } from "./counts.ts";
 import { etcdErrors } from "./etcd-error.ts";
 import type { KeySpan } from "./key-range.ts";
+import type { PackedRows } from "./packed-list.ts";
 import { createSpanQueries, type SpanQueries } from "./span-queries.ts";
 
 /** One change, as watchers see it. A deletion carries only key and modRevision. */
@@ -22,6 +24,9 @@ export interface ReadView {
   count(span: KeySpan): number;
   listAt(span: KeySpan, revision: number, limit: number): KeyValue[];
   countAt(span: KeySpan, revision: number): number;
+  /** The lists without an object for each row, from a store that reads them so. */
+  packed?(span: KeySpan, limit: number): PackedRows[];
+  packedAt?(span: KeySpan, revision: number, limit: number): PackedRows[];
   keysOfLease(lease: bigint): Uint8Array[];
 }
 
@@ -99,6 +104,10 @@ export function createStore(db: Database, reader: Database): Store {
   /** What the last batch found. */
   let before = { state, lastId };
 
+  const counts = createCounts();
+  /** Changes that `counts` does not know yet. */
+  let unsettled: Change[] = [];
+
   const own = createSpanQueries(db);
   const past = createSpanQueries(reader);
   const upsert = db
@@ -136,9 +145,14 @@ export function createStore(db: Database, reader: Database): Store {
       compactRevision: () => (held ?? state).compactRevision,
       find: (key) => readable().find(key),
       list: (span, limit) => readable().list(span, limit),
-      count: (span) => readable().count(span),
+      count(span) {
+        const queries = readable();
+        return counts.of(span, () => queries.count(span));
+      },
       listAt: (span, at, limit) => readable().listAt(span, at, limit),
       countAt: (span, at) => readable().countAt(span, at),
+      packed: (span, limit) => readable().packed(span, limit),
+      packedAt: (span, at, limit) => readable().packedAt(span, at, limit),
       keysOfLease: (lease) => readable().keysOfLease(lease),
       changes: (span, from, limit) =>
         forsaken
@@ -180,6 +194,8 @@ export function createStore(db: Database, reader: Database): Store {
       try {
         run();
         commit.run();
+        if (held) unsettled = unsettled.concat(pending);
+        else counts.follow(pending);
         return pending;
       } catch (error) {
         if (db.inTransaction) db.exec("ROLLBACK");
@@ -198,6 +214,8 @@ export function createStore(db: Database, reader: Database): Store {
     settle() {
       held = undefined;
       endReading.run();
+      counts.follow(unsettled);
+      unsettled = [];
     },
     forsake() {
       forsaken = true;

@@ -1,9 +1,13 @@
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { encodeRange } from "../../../src/datastore/engine/encode.ts";
 import { keySpan } from "../../../src/datastore/engine/key-range.ts";
+import { createMessageWriter } from "../../../src/datastore/engine/message-writer.ts";
+import { executeRange } from "../../../src/datastore/engine/range.ts";
 import { type Databases, openDatabases } from "../../../src/datastore/engine/schema.ts";
-import { createStore, type Store } from "../../../src/datastore/engine/store.ts";
+import { createStore, type ReadView, type Store } from "../../../src/datastore/engine/store.ts";
+import { RangeRequest, RangeResponse } from "../../../src/datastore/gen/etcd.ts";
 import { temporaryFolder } from "./support/engine-process.ts";
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -90,6 +94,16 @@ describe("changes from a revision on", () => {
   });
 });
 
+/** What a client reads in the answer to a list of all keys. */
+function answer(store: Store, view: ReadView, more: Partial<RangeRequest> = {}): unknown[] {
+  const writer = createMessageWriter();
+  const request = { ...RangeRequest.decode(Buffer.of()), key: Buffer.of(0), rangeEnd: Buffer.of(0), ...more };
+  encodeRange(executeRange(view, request), writer);
+  const { kvs, count } = RangeResponse.decode(writer.finish().subarray(14));
+  expect(count).toBe(store.durable.countAt(all, request.revision || view.revision()));
+  return kvs.map((kv) => ({ ...kv, value: Buffer.from(kv.value) }));
+}
+
 describe("lists", () => {
   /** Any bytes: zeros, what is no text, empty values, and some that are larger than a page. */
   const content = Array.from({ length: 700 }, (_, index) => ({
@@ -109,10 +123,60 @@ describe("lists", () => {
       expect(store.durable.list(all, limit), `limit ${limit}`).toEqual(wanted);
       expect(store.durable.listAt(all, 2, limit), `limit ${limit} at a revision`).toEqual(wanted);
     }
+    expect(answer(store, store.durable)).toEqual(expected);
+    expect(answer(store, store.durable, { limit: 300 })).toEqual(expected.slice(0, 300));
+    // At a revision that is not the newest.
+    put(store, "zz");
+    expect(answer(store, store.durable, { limit: 699, revision: 2 })).toEqual(expected.slice(0, 699));
+    expect(answer(store, store.durable, { revision: 2 })).toEqual(expected);
     const [first = Buffer.of(), end = Buffer.of()] = [content[100]?.key, content[333]?.key];
     expect(store.durable.list(keySpan(first, end), -1)).toEqual(expected.slice(100, 333));
     expect(store.durable.list(keySpan(first, Buffer.of()), -1)).toEqual(expected.slice(100, 101));
     expect(store.durable.list(keySpan(Buffer.of(9), end), -1)).toEqual([]);
+  });
+
+  test("count every key, while the count is kept and while a commit is on its way", () => {
+    const store = open();
+    const many = Array.from({ length: 1_200 }, (_, index) => `k${index}`);
+    put(store, ...many, "z");
+    const spans = [all, keySpan(Buffer.from("k"), Buffer.from("l")), keySpan(Buffer.from("k5"), Buffer.of(0))];
+    const told = () => spans.map((span) => store.durable.count(span));
+    const there = () => spans.map((span) => store.durable.listAt(span, store.durable.revision(), -1).length);
+    expect(told()).toEqual([1_201, 1_200, there()[2]]);
+    const remove = (key: string, end = Buffer.of()) =>
+      store.batch(() => store.running.remove(store.running.revision() + 1, keySpan(Buffer.from(key), end)));
+
+    put(store, "k5", "k5x", "k0x", "a");
+    remove("k7");
+    remove("not there");
+    expect(told()).toEqual(there());
+    const before = told();
+    store.hold();
+    put(store, "k5y", "k6y");
+    remove("k9", Buffer.from("l"));
+    expect(told()).toEqual(before);
+    store.settle();
+    expect(told()).toEqual(there());
+    expect(told()).not.toEqual(before);
+    expect(() =>
+      store.batch(() => {
+        store.running.put(store.running.revision() + 1, Buffer.from("k5z"), value, 0n);
+        throw new Error("taken back");
+      }),
+    ).toThrow("taken back");
+    expect(told()).toEqual(there());
+    // One transaction that takes a key away and makes it anew.
+    store.batch(() => {
+      const revision = store.running.revision() + 1;
+      store.running.remove(revision, keySpan(Buffer.from("k5"), Buffer.of()));
+      store.running.put(revision, Buffer.from("k5"), value, 0n);
+    });
+    expect(told()).toEqual(there());
+    for (let start = 0; start < 20; start++) {
+      store.durable.count(keySpan(Buffer.concat([Buffer.from([start]), Buffer.from("a")]), Buffer.of(0)));
+    }
+    put(store, "k5zz");
+    expect(told()).toEqual(there());
   });
 
   test("at an old revision give what was there", () => {
