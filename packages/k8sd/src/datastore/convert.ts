@@ -117,6 +117,10 @@ function opRequest(op: Op): wire.RequestOp {
       };
       return { request: { $case: "requestPut", value } };
     }
+    case "lease": {
+      const value = { key: keyBytes(op.key), value: keyBytes(""), lease: op.lease, prevKv: false };
+      return { request: { $case: "requestPut", value: { ...value, ignoreValue: true, ignoreLease: false } } };
+    }
     case "delete": {
       const value = { ...rangeKeys(op.range), prevKv: op.prevKv ?? false };
       return { request: { $case: "requestDeleteRange", value } };

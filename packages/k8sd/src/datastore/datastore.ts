@@ -57,6 +57,8 @@ export type CompareSign = "=" | "!=" | "<" | ">";
 
 export type Op =
   | { readonly op: "put"; readonly key: Key; readonly value: Key; readonly lease?: bigint; readonly prevKv?: boolean }
+  /** The value stays; without one the whole transaction fails. */
+  | { readonly op: "lease"; readonly key: Key; readonly lease: bigint }
   | { readonly op: "delete"; readonly range: KeyRange; readonly prevKv?: boolean }
   | { readonly op: "range"; readonly range: KeyRange; readonly select?: RangeSelection }
   | { readonly op: "txn"; readonly txn: Txn };

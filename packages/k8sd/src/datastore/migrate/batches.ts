@@ -1,7 +1,7 @@
 import type { CallOptions, Datastore, KeyValue, Op, RangeResult } from "../datastore.ts";
 
 /** etcd takes 128 operations and 1.5 MiB in one transaction. */
-const maxOps = 100;
+export const maxOps = 100;
 const maxBytes = 1024 * 1024;
 /** Large, because a fsync per batch is what a copy waits for; small, because objects of Kubernetes reach 1.5 MiB. */
 export const pageSize = 200;
@@ -48,6 +48,24 @@ export async function writeAll(target: Datastore, writes: readonly Write[], sign
     await writeBatch(target, batch, signal);
     at += batch.length;
   }
+}
+
+/** In no order, some at a time; those in flight share the way and the fsync. */
+export async function inFlight<T>(most: number, items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
+  const waiting = items[Symbol.iterator]();
+  const workOff = async (): Promise<void> => {
+    for (let next = waiting.next(); !next.done; next = waiting.next()) await work(next.value);
+  };
+  try {
+    await Promise.all(Array.from({ length: most }, workOff));
+  } finally {
+    // After a failure nothing more is begun.
+    waiting.return?.();
+  }
+}
+
+export function* parts<T>(list: readonly T[], size: number): Generator<readonly T[]> {
+  for (let at = 0; at < list.length; at += size) yield list.slice(at, at + size);
 }
 
 /** All keys in their order, page by page; the next one is on its way while one is looked at. */

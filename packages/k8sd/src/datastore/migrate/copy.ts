@@ -1,6 +1,6 @@
 import { AppError } from "../../lib/app-error.ts";
-import type { Datastore, KeyValue, Revision } from "../datastore.ts";
-import { everything, patient, type Write, writeAll, writeBatch } from "./batches.ts";
+import type { Datastore, KeyValue, Op, Revision } from "../datastore.ts";
+import { everything, inFlight, maxOps, parts, patient, type Write, writeAll, writeBatch } from "./batches.ts";
 import { type ChangeLog, followChanges } from "./change-log.ts";
 import { createDigests, type Digests, keysOf, type Listed, readKeys } from "./digests.ts";
 import { sameOrder } from "./fingerprint.ts";
@@ -100,7 +100,7 @@ async function finish({ source, target, log, floor, known, signal }: Running): P
   if (log.seen() < last) await follow(followChanges(source.data, log.seen(), signal), target.data, last, signal);
   const leases = await copyLeases(source, target, signal);
   const listed = await keysOf(source.data, last, signal);
-  await writeLeased({ source: source.data, listed, revision: last, leases, target: target.data, signal });
+  await writeLeases(listed, leases, target.data, signal);
   const [original, { keys, hash, revisions }] = await Promise.all([
     known.source.contentOf(source.data, listed, last, signal),
     known.target.contentOf(target.data, await keysOf(target.data, 0, signal), 0, signal),
@@ -118,26 +118,24 @@ async function finish({ source, target, log, floor, known, signal }: Running): P
   return { keys, leases: leases.granted(), hash, sourceRevision: last, targetRevision, finishMs };
 }
 
-interface Leased {
-  readonly source: Datastore;
-  readonly listed: readonly Listed[];
-  readonly revision: Revision;
-  readonly leases: LeaseCopier;
-  readonly target: Datastore;
-  readonly signal: AbortSignal;
-}
-
 /** What has a lease in the source: the copy got it without. */
-async function writeLeased({ source, listed, revision, leases, target, signal }: Leased): Promise<void> {
+async function writeLeases(
+  listed: readonly Listed[],
+  leases: LeaseCopier,
+  target: Datastore,
+  signal: AbortSignal,
+): Promise<void> {
   const leased = listed.filter(({ lease }) => lease !== 0n);
-  for (let at = 0; at < leased.length; at += readAtOnce) {
-    const writes = await readKeys(source, leased.slice(at, at + readAtOnce), revision, signal);
-    for (const { lease } of writes) await leases.need(lease);
-    await writeAll(target, writes, signal);
-  }
+  await inFlight(writesInFlight, parts(leased, maxOps), async (part) => {
+    for (const { lease } of part) await leases.need(lease);
+    const success = part.map(({ key, lease }): Op => ({ op: "lease", key, lease }));
+    await target.txn({ success }, patient(signal));
+  });
 }
 
 const readAtOnce = 50;
+/** Events of Kubernetes have leases, and there are thousands. */
+const writesInFlight = 4;
 
 async function load({ source, target, progress }: CopyOptions, signal: AbortSignal): Promise<void> {
   const found = [...(await keysOf(source.data, 0, signal))].sort((a, b) => a.modRevision - b.modRevision);

@@ -1,4 +1,4 @@
-import { patient } from "./batches.ts";
+import { inFlight, patient } from "./batches.ts";
 import type { LeaseLife, StoreAccess } from "./store-access.ts";
 
 export interface LeaseCopier {
@@ -10,21 +10,19 @@ export interface LeaseCopier {
 /** What ended in the copy alone would be missing when the two are compared. */
 const copySeconds = 30;
 /** A busy cluster has thousands of leases, by its events; grants in flight share a fsync. */
-const inFlight = 64;
+const grantsInFlight = 64;
 
 /** Gives the target all leases that live in the source, under the same ids. */
 export async function copyLeases(source: StoreAccess, target: StoreAccess, signal: AbortSignal): Promise<LeaseCopier> {
-  const known = new Set<bigint>();
-  const grant = async (lease: bigint) => {
-    if (known.has(lease)) return;
-    known.add(lease);
-    await target.grant(lease, lifeInCopy(await source.lifeOf(lease, patient(signal))), patient(signal));
+  const known = new Map<bigint, Promise<void>>();
+  const copy = async (lease: bigint) =>
+    target.grant(lease, lifeInCopy(await source.lifeOf(lease, patient(signal))), patient(signal));
+  const grant = (lease: bigint): Promise<void> => {
+    const granted = known.get(lease) ?? copy(lease);
+    known.set(lease, granted);
+    return granted;
   };
-  const waiting = [...(await source.leases(patient(signal)))];
-  const grantAll = async () => {
-    for (let lease = waiting.pop(); lease !== undefined; lease = waiting.pop()) await grant(lease);
-  };
-  await Promise.all(Array.from({ length: Math.min(inFlight, waiting.length) }, grantAll));
+  await inFlight(grantsInFlight, await source.leases(patient(signal)), grant);
   return {
     // One that ended after the last revision still has its keys there; it ends in the copy as well, a second later.
     need: grant,
