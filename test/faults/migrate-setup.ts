@@ -1,4 +1,3 @@
-import { afterAll, afterEach, beforeEach } from "vitest";
 import { bootstrap } from "../expect-node.ts";
 import type { Host } from "../hosts/types.ts";
 import { waitForDaemon } from "../node.ts";
@@ -13,7 +12,8 @@ import {
   write,
 } from "../scenarios/migrate/engines.ts";
 import { kill } from "./join-setup.ts";
-import { createFaultPoints, type FaultPoints } from "./points.ts";
+import { createFaultPoints } from "./points.ts";
+import { createShared } from "./shared.ts";
 
 /** A node that is not bootstrapped yet. */
 export interface Movable extends AsyncDisposable {
@@ -39,40 +39,19 @@ type Ended = Awaited<ReturnType<typeof migrate>> | undefined;
 export type Victim = "k8sd" | "the power";
 export const victims: readonly Victim[] = ["k8sd", "the power"];
 
-/**
- * A node with keys whose datastore the tests of a file move. After a test that failed nobody knows what it is like: the next one
- * gets a node of its own.
- */
+/** A node with keys whose datastore the tests of a file move. */
 export function createMover<M extends Movable>(make: () => Promise<M>) {
-  let movable: M | undefined;
-  let points: FaultPoints | undefined;
-  let content = "";
-
-  async function discard(): Promise<void> {
-    const old = movable;
-    movable = undefined;
-    await old?.[Symbol.asyncDispose]();
-  }
-
-  beforeEach(async () => {
-    if (movable !== undefined) return;
-    movable = await make();
-    points = createFaultPoints(movable.host);
-    await bootstrap(movable.host);
-    await fill(movable.host, 300);
-    content = await contentHash(movable.host);
+  const current = createShared(async () => {
+    await using stack = new AsyncDisposableStack();
+    const node = stack.use(await make());
+    const { host } = node;
+    await bootstrap(host);
+    await fill(host, 300);
+    const content = await contentHash(host);
+    const owned = stack.move();
+    const points = createFaultPoints(host);
+    return { node, host, hosts: [host], points, content, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   });
-  afterEach(async ({ task }) => {
-    if (task.result?.state !== "fail") return points?.clear();
-    movable?.host.markFailed();
-    await discard();
-  });
-  afterAll(discard);
-
-  function current(): { readonly node: M; readonly host: Host; readonly points: FaultPoints } {
-    if (movable === undefined || points === undefined) throw new Error("the node was not made");
-    return { node: movable, host: movable.host, points };
-  }
 
   async function startsOn(engine: Engine): Promise<void> {
     const { host, node } = current();
@@ -80,7 +59,7 @@ export function createMover<M extends Movable>(make: () => Promise<M>) {
   }
 
   async function nothingIsLost(engine: Engine): Promise<void> {
-    const { host } = current();
+    const { host, content } = current();
     await isOn(host, engine);
     const found = await contentHash(host);
     if (found !== content) throw new Error(`the content has changed: its hash was ${content}, and is ${found}`);
@@ -96,16 +75,16 @@ export function createMover<M extends Movable>(make: () => Promise<M>) {
      * @param ends the engine that the data must be on then, which may depend on how the command ended
      */
     async meets({ from, to, step, moment = "in-run", failing, fault }: Meeting, ends: (how: Ended) => Engine) {
-      const { host, node, points: held } = current();
+      const { host, node, points } = current();
       await startsOn(from);
       const config = await node.given?.(to);
       const writing = await write(host);
-      if (failing !== undefined) await held.fail(failing, "after-run");
-      await held.hold(step, moment);
+      if (failing !== undefined) await points.fail(failing, "after-run");
+      await points.hold(step, moment);
       const running = migrate(host, to, config).catch(() => undefined);
-      await held.reached(step, moment);
+      await points.reached(step, moment);
       await fault();
-      await held.clear();
+      await points.clear();
       await waitForDaemon(host);
       await nothingIsLost(ends(await running));
       await writing.ends();

@@ -1,16 +1,16 @@
 import { planRestore } from "@k8sd/k8sd/cluster/snapshot/restore-plan.ts";
 import { planSave } from "@k8sd/k8sd/cluster/snapshot/save-plan.ts";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
 import { becomesReady, bootstrap, k8s } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
-import type { Host } from "../hosts/types.ts";
 import { createNode, waitForDaemon } from "../node.ts";
 import { epochOf } from "../scenarios/recover/three.ts";
 import { put, read } from "../scenarios/snapshot/keys.ts";
 import { stagedForTests } from "../stage.ts";
 import { kill } from "./join-setup.ts";
-import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
+import { createFaultPoints, faultEnvironment } from "./points.ts";
+import { createShared } from "./shared.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -41,26 +41,22 @@ const keyFile = "/root/snapshots.key";
 const engines = everything ? (["sqlite", "etcd"] as const) : (["sqlite"] as const);
 
 describe.skipIf(reason !== undefined).each(engines)("a snapshot of %s, interrupted", (engine) => {
-  let host: Host;
-  let points: FaultPoints;
-  let saved: string;
-  let epoch = 1;
-
-  beforeAll(async () => {
-    host = await createNode({ staged: await stagedForTests(), flags: ["--agent-only"], env: faultEnvironment });
-    points = createFaultPoints(host);
+  const shared = createShared(async () => {
+    await using stack = new AsyncDisposableStack();
+    const staged = await stagedForTests();
+    const host = stack.use(await createNode({ staged, flags: ["--agent-only"], env: faultEnvironment }));
     await bootstrap(host, `datastore-type: ${engine}\n`);
     await put(host, "kept", "value");
     expect((await k8s(host, ["snapshot", "key", "--out", keyFile])).exitCode).toBe(0);
     const { stdout } = await k8s(host, ["snapshot", "save", "--output-format", "json"]);
-    saved = (JSON.parse(stdout) as { path: string }).path;
-  });
-  afterAll(async () => {
-    await host?.[Symbol.asyncDispose]();
+    const saved = (JSON.parse(stdout) as { path: string }).path;
+    const owned = stack.move();
+    const points = createFaultPoints(host);
+    return { host, hosts: [host], points, saved, epoch: 1, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   });
 
   const files = async (): Promise<readonly string[]> => {
-    const { stdout } = await host.run(
+    const { stdout } = await shared().host.run(
       "sh",
       "-c",
       `ls -A ${folder}; ls -d /var/snap/k8s/common/var/lib/k8sd/state/*trial* || :`,
@@ -69,6 +65,7 @@ describe.skipIf(reason !== undefined).each(engines)("a snapshot of %s, interrupt
   };
 
   async function interrupt(argv: readonly string[], step: number, victim: Victim): Promise<void> {
+    const { host, points } = shared();
     await points.hold(step, "in-run");
     const running = k8s(host, argv).catch(() => undefined);
     await points.reached(step, "in-run");
@@ -92,14 +89,16 @@ describe.skipIf(reason !== undefined).each(engines)("a snapshot of %s, interrupt
     else expect(after.filter((name) => !before.includes(name)).length).toBe(1);
     expect(after.filter((name) => !name.endsWith(".k8s-snapshot"))).toEqual([]);
     // What `--keep` took is made again.
-    saved = `${folder}/${after[0]}`;
+    shared().saved = `${folder}/${after[0]}`;
   });
 
   test.each(casesOf(restore.steps))("restored, in $kind by killing $victim, is there or is taken back", async (one) => {
+    const { host, saved } = shared();
     await put(host, "later", "given up");
     await interrupt(["snapshot", "restore", saved, "--key-file", keyFile, "--yes"], one.step, one.victim);
     const done = one.step >= restore.commit;
-    if (done) epoch += 1;
+    if (done) shared().epoch += 1;
+    const { epoch } = shared();
     expect(await epochOf(host)).toBe(epoch);
     expect([await read(host, "kept"), await read(host, "later")]).toEqual(["value", done ? "" : "given up"]);
     const { stdout } = await host.run(

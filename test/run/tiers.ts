@@ -53,6 +53,7 @@ export const tiers: readonly Tier[] = [
     main: true,
     beyond: [
       "test/faults/address.test.ts",
+      "test/faults/fetch.test.ts",
       "test/faults/migrate-postgres.test.ts",
       "test/faults/rebuild.test.ts",
       "test/faults/recover.test.ts",
