@@ -24,7 +24,10 @@ const columns = "h.id, h.key, h.revision, h.create_revision, h.version, h.lease,
 const visible = `h.version > 0 AND h.id = (
   SELECT n.id FROM history n WHERE n.key = h.key AND n.revision <= :at ORDER BY n.revision DESC, n.id DESC LIMIT 1)`;
 
-/** All reads that address keys. Three texts each (one key, interval, from a key on), so that SQLite plans each well. */
+/**
+ * All reads that address keys. Three texts each (one key, interval, from a key on), so that SQLite plans each well. It plans a
+ * statement anew each time a bare parameter is bound as its limit, hence the plus before that.
+ */
 export function createSpanQueries(db: Database): SpanQueries {
   const perSpan = (sql: (where: string) => string): PerSpan<Statement> => {
     const prepare = (where: string) => db.prepare(sql(where)).raw();
@@ -41,14 +44,14 @@ export function createSpanQueries(db: Database): SpanQueries {
   });
   const list = packedPerSpan(
     (where) =>
-      `SELECT ${columns} FROM current x JOIN history h ON h.id = x.history_id WHERE ${where} ORDER BY x.key LIMIT :limit`,
+      `SELECT ${columns} FROM current x JOIN history h ON h.id = x.history_id WHERE ${where} ORDER BY x.key LIMIT +:limit`,
   );
   const count = perSpan((where) => `SELECT count(*) FROM current x WHERE ${where}`);
   const keys = perSpan((where) => `SELECT x.key FROM current x WHERE ${where} ORDER BY x.key`);
   const past = (where: string) => where.replaceAll("x.", "h.");
   const listAt = packedPerSpan(
     (where) =>
-      `SELECT ${columns} FROM history h WHERE ${past(where)} AND h.revision <= :at AND ${visible} ORDER BY h.key LIMIT :limit`,
+      `SELECT ${columns} FROM history h WHERE ${past(where)} AND h.revision <= :at AND ${visible} ORDER BY h.key LIMIT +:limit`,
   );
   const countAt = perSpan(
     (where) => `SELECT count(*) FROM history h WHERE ${past(where)} AND h.revision <= :at AND ${visible}`,
@@ -56,8 +59,8 @@ export function createSpanQueries(db: Database): SpanQueries {
   // Spans are walked in order of change; the unary plus keeps the planner from sorting a key range instead.
   const changes = perSpan((where) =>
     where === "x.key = :key"
-      ? `SELECT ${columns} FROM history h WHERE h.key = :key AND h.revision BETWEEN :at AND :to ORDER BY h.revision, h.id LIMIT :limit`
-      : `SELECT ${columns} FROM history h WHERE h.id >= :first AND h.id < :after AND ${where.replaceAll("x.", "+h.")} ORDER BY h.id LIMIT :limit`,
+      ? `SELECT ${columns} FROM history h WHERE h.key = :key AND h.revision BETWEEN :at AND :to ORDER BY h.revision, h.id LIMIT +:limit`
+      : `SELECT ${columns} FROM history h WHERE h.id >= :first AND h.id < :after AND ${where.replaceAll("x.", "+h.")} ORDER BY h.id LIMIT +:limit`,
   );
   const firstId = createFirstId(db);
   // Without the key, which the caller has: each blob costs a Buffer.
