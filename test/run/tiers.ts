@@ -27,6 +27,7 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/external-etcd/external-etcd.test.ts",
       "test/scenarios/join/five-nodes.test.ts",
       "test/scenarios/mesh/agent.test.ts",
+      "test/scenarios/migrate/external.test.ts",
       "test/scenarios/migrate/hindered.test.ts",
       "test/scenarios/migrate/join.test.ts",
       "test/scenarios/migrate/kubernetes.test.ts",
@@ -54,6 +55,7 @@ export const tiers: readonly Tier[] = [
     beyond: [
       "test/faults/address.test.ts",
       "test/faults/fetch.test.ts",
+      "test/faults/migrate-external.test.ts",
       "test/faults/migrate-postgres.test.ts",
       "test/faults/rebuild.test.ts",
       "test/faults/recover.test.ts",

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { nanoseconds, textList, timestamp } from "./bounds.ts";
+import { nanoseconds, pem, textList, timestamp } from "./bounds.ts";
 import { operationEvent } from "./operation.ts";
 
 /** A node that keeps the cluster's data. */
@@ -61,6 +61,9 @@ export const migrateRequest = z.strictObject({
   to: z.enum(["sqlite", "etcd", "external"]),
   /** As in a bootstrap configuration: of an external datastore, with the password where there is one. */
   "datastore-servers": textList.default([]),
+  "datastore-ca-crt": pem.optional(),
+  "datastore-client-crt": pem.optional(),
+  "datastore-client-key": pem.optional(),
   timeout: nanoseconds.default(0),
 });
 export type MigrateRequest = z.infer<typeof migrateRequest>;

@@ -114,8 +114,8 @@ export async function contentHash(host: Host): Promise<string> {
 }
 
 export interface Writing {
-  /** Ends it; every write that was acknowledged must be there. */
-  ends(): Promise<number>;
+  /** Ends it; every write that was acknowledged must be there. @param ctl default: where an engine of ours serves */
+  ends(ctl?: (...argv: string[]) => Promise<string>): Promise<number>;
 }
 
 /** One write after the other, each into a key of its own; those that were acknowledged are on the host's disk. */
@@ -129,16 +129,14 @@ export async function write(host: Host): Promise<Writing> {
   await host.writeFile("/var/tmp/write.sh", script);
   await host.run("sh", "-c", "setsid sh /var/tmp/write.sh > /dev/null 2>&1 < /dev/null &");
   return {
-    ends: async () => {
+    ends: async (ctl = (...argv) => etcdctl(host, ...argv)) => {
       await host.run("touch", "/var/tmp/write-stop");
       const runs = async () => (await host.tryRun(["pgrep", "-f", "/var/tmp/write.sh"])).exitCode;
       await expect.poll(runs, { timeout: 30_000 }).toBe(1);
       const acknowledged = (await host.readFile("/var/tmp/acknowledged")).split("\n").filter((line) => line !== "");
-      const found = new Set(
-        (await etcdctl(host, "get", "--prefix", "/registry/load/", "--print-value-only")).split("\n"),
-      );
+      const found = new Set((await ctl("get", "--prefix", "/registry/load/", "--print-value-only")).split("\n"));
       expect(acknowledged.filter((value) => !found.has(value))).toEqual([]);
-      await etcdctl(host, "del", "--prefix", "/registry/load/");
+      await ctl("del", "--prefix", "/registry/load/");
       return acknowledged.length;
     },
   };

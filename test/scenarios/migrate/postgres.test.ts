@@ -37,7 +37,7 @@ describe.skipIf(reason !== undefined)(
       const without = await k8s(host(n1), ["datastore", "migrate", "--to", "external"]);
       expect(without).toMatchObject({ exitCode: 1, stderr: "Error: --file is for --to external, which needs it.\n" });
       const other = await migrate(host(n1), "external", 'datastore-servers: ["https://192.0.2.1:2379"]\n');
-      expect(other).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("the URL of a PostgreSQL database") });
+      expect(other).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("192.0.2.1:2379 cannot be used") });
       await isOn(host(n1), "sqlite");
     });
 

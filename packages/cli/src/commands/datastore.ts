@@ -39,7 +39,7 @@ function migrateCommand(deps: CliDeps): Command {
     .option("--to <engine>", "the engine that the cluster gets: etcd, sqlite or external")
     .option(
       "--file <path>",
-      "path to a YAML file with datastore-servers, as in a bootstrap configuration, for --to external, - for stdin",
+      "path to a YAML file with datastore-servers and what an etcd needs, as in a bootstrap configuration, for --to external, - for stdin",
     );
   outputFlag(command);
   timeoutFlag(command, "15m");

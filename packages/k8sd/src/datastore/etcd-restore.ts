@@ -29,20 +29,23 @@ const restoreMs = 15 * 60_000;
 export async function restoreEtcd(run: Host["run"], options: RestoreOptions): Promise<void> {
   const { bin, from, to, name, peerUrl, clusterToken, bump = revisionLeap, signal } = options;
   await rm(to, { recursive: true, force: true });
-  // etcd 3.6 has it in a program of its own, 3.5 in etcdctl.
-  const utility = join(bin, "etcdutl");
-  const program = await access(utility).then(
-    () => utility,
-    () => join(bin, "etcdctl"),
-  );
   await run(
     [
-      program,
+      await restoreProgram(bin),
       ...["snapshot", "restore", from, "--skip-hash-check"],
       ...["--bump-revision", String(bump), "--mark-compacted"],
       ...["--name", name, "--initial-cluster", `${name}=${peerUrl}`, "--initial-advertise-peer-urls", peerUrl],
       ...["--initial-cluster-token", clusterToken, "--data-dir", to],
     ],
     { signal, timeoutMs: restoreMs, env: { ETCDCTL_API: "3" } },
+  );
+}
+
+/** etcd 3.6 has it in a program of its own, 3.5 in etcdctl. */
+export async function restoreProgram(bin: string): Promise<string> {
+  const utility = join(bin, "etcdutl");
+  return access(utility).then(
+    () => utility,
+    () => join(bin, "etcdctl"),
   );
 }

@@ -120,6 +120,10 @@ export interface MigrateOrder {
   readonly to: "sqlite" | "etcd" | "external";
   /** Of an external datastore. */
   readonly servers: readonly string[];
+  /** What an etcd is known by, and lets us in by; PEM texts. */
+  readonly pems: Readonly<
+    Partial<Record<"datastore-ca-crt" | "datastore-client-crt" | "datastore-client-key", string | undefined>>
+  >;
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }

@@ -17,14 +17,25 @@ export async function removeDatabaseUrl({ datastoreUrl }: Pick<Paths, "datastore
  * Control planes that join are given what opens the database, as they are after a bootstrap on one.
  * @param url undefined: there is none any more
  */
-export async function sealDatabaseUrl(
-  { clusterSecrets }: Pick<Paths, "clusterSecrets">,
-  url: string | undefined,
+export async function sealDatabaseUrl(paths: SecretsPath, url: string | undefined, seal: Seal): Promise<void> {
+  await changeClusterSecrets(paths, seal, ({ "datastore-url": _url, ...others }) =>
+    url === undefined ? others : { ...others, "datastore-url": url },
+  );
+}
+
+type SecretsPath = Pick<Paths, "clusterSecrets">;
+const context = "cluster-secrets";
+
+export async function readClusterSecrets({ clusterSecrets }: SecretsPath, seal: Seal): Promise<SuppliedPki> {
+  return JSON.parse(seal.open(await readFile(clusterSecrets, "utf8"), context)) as SuppliedPki;
+}
+
+/** What the whole cluster shares, as control planes that join are given it. */
+export async function changeClusterSecrets(
+  paths: SecretsPath,
   seal: Seal,
+  change: (known: SuppliedPki) => SuppliedPki,
 ): Promise<void> {
-  const context = "cluster-secrets";
-  const known = JSON.parse(seal.open(await readFile(clusterSecrets, "utf8"), context)) as SuppliedPki;
-  const { "datastore-url": _url, ...others } = known;
-  const secrets: SuppliedPki = url === undefined ? others : { ...others, "datastore-url": url };
-  await writeFileAtomic({ path: clusterSecrets, content: seal.seal(JSON.stringify(secrets), context), mode: 0o600 });
+  const secrets = JSON.stringify(change(await readClusterSecrets(paths, seal)));
+  await writeFileAtomic({ path: paths.clusterSecrets, content: seal.seal(secrets, context), mode: 0o600 });
 }

@@ -1,5 +1,6 @@
 import { isPostgresUrl, withoutPassword } from "../../datastore/postgres-url.ts";
 import { AppError } from "../../lib/app-error.ts";
+import { checkExternalDatastore, type SuppliedPki } from "../../pki/supplied.ts";
 import { datastoreServers } from "../config/datastore-servers.ts";
 import { throwProblems } from "../config/problems.ts";
 import type { ManagedEngine, MovableEngine } from "./plan.ts";
@@ -8,36 +9,55 @@ export interface Wish {
   readonly to: ManagedEngine | "external";
   /** With the password where there is one; of an external datastore only. */
   readonly servers: readonly string[];
+  /** What an etcd is known by, and lets us in by; PEM texts. */
+  readonly pems?: EtcdAccess;
 }
+
+/** An empty text counts as absent. */
+export type EtcdAccess = Pick<SuppliedPki, "datastore-ca-crt" | "datastore-client-crt" | "datastore-client-key">;
 
 /** Where the data shall be. */
 export interface Destination {
-  readonly engine: MovableEngine;
+  readonly engine: MovableEngine | "external";
   /** Of a database, for people and records. */
   readonly server: string;
   /** Of a database, with its password. */
   readonly url: string | undefined;
+  /** An etcd of somebody else. */
+  readonly etcd?: { readonly servers: readonly string[]; readonly access: EtcdAccess };
 }
 
 const field = "datastore-servers";
 
-export function destinationOf({ to, servers }: Wish): Destination {
+export function destinationOf({ to, servers, pems = {} }: Wish, now: Date): Destination {
+  const [unused] = [...(servers.length > 0 ? [field] : []), ...Object.keys(pems)];
   if (to !== "external") {
-    if (servers.length > 0) {
-      throw new AppError("invalid", `cannot migrate the datastore: ${field} is for a datastore of somebody else`, {
-        field,
+    if (unused !== undefined) {
+      throw new AppError("invalid", `cannot migrate the datastore: ${unused} is for a datastore of somebody else`, {
+        field: unused,
         remedy: `Leave it out, or migrate to external instead of ${to}.`,
       });
     }
     return { engine: to, server: "", url: undefined };
   }
-  throwProblems(datastoreServers({ datastore: { type: "external", "external-servers": [...servers] } }));
+  throwProblems(
+    datastoreServers({ datastore: { type: "external", "external-servers": [...servers], ...given(pems) } }),
+  );
   const [url] = servers;
-  if (url === undefined || !isPostgresUrl(url)) {
-    throw new AppError("invalid", "cannot migrate the datastore: external needs the URL of a PostgreSQL database", {
+  if (url === undefined) {
+    throw new AppError("invalid", "cannot migrate the datastore: external needs to know where it is", {
       field,
-      remedy: "Give datastore-servers with one postgres://USER:PASSWORD@HOST/DATABASE.",
+      remedy:
+        "Give datastore-servers with the servers of an etcd, https://HOST:2379, or one postgres://USER:PASSWORD@HOST/DATABASE.",
     });
   }
-  return { engine: "postgres", server: withoutPassword(url), url };
+  if (isPostgresUrl(url)) return { engine: "postgres", server: withoutPassword(url), url };
+  checkExternalDatastore(pems, now);
+  return { engine: "external", server: "", url: undefined, etcd: { servers, access: pems } };
 }
+
+const given = (pems: EtcdAccess) => ({
+  ...(pems["datastore-ca-crt"] ? { "external-ca-crt": pems["datastore-ca-crt"] } : {}),
+  ...(pems["datastore-client-crt"] ? { "external-client-crt": pems["datastore-client-crt"] } : {}),
+  ...(pems["datastore-client-key"] ? { "external-client-key": pems["datastore-client-key"] } : {}),
+});

@@ -6,9 +6,11 @@ import { k8sDatastore, newK8sDatastore } from "../../components/k8s-datastore.ts
 import type { Paths } from "../../host/paths.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { peerUrl } from "../join/prepare.ts";
+import type { Destination } from "./destination.ts";
 import type { ManagedEngine, MigrateInput, MovableEngine } from "./plan.ts";
 
 const defaultPeerPort = 2380;
+const defaultClientPort = 2379;
 
 /**
  * The node as it is with another engine, which serves at the same address.
@@ -28,10 +30,29 @@ export function withEngine(before: BootstrapInput, engine: MovableEngine, server
   };
 }
 
+/** The node as it is with its data in an etcd of somebody else. */
+export function withEtcdOf(
+  { servers, access }: NonNullable<Destination["etcd"]>,
+  before: BootstrapInput,
+): BootstrapInput {
+  const { view, config } = before;
+  const datastore: DatastoreView = {
+    engine: "external",
+    endpoints: servers,
+    ca: Boolean(access["datastore-ca-crt"]),
+    clientCertificate: Boolean(access["datastore-client-crt"]),
+  };
+  const record = { ...config.datastore, type: "external", "external-servers": [...servers] };
+  return { ...before, config: { ...config, datastore: record }, view: { ...view, datastore } };
+}
+
 function datastoreView({ view, config }: BootstrapInput, engine: MovableEngine, server: string): DatastoreView {
   const { datastore } = view;
-  const { endpoints } = datastore;
-  const clientPort = "clientPort" in datastore ? datastore.clientPort : 0;
+  const clientPort =
+    "clientPort" in datastore ? datastore.clientPort : (config.datastore["etcd-port"] ?? defaultClientPort);
+  // kube-apiserver comes from another address, and is started anew.
+  const endpoints =
+    datastore.engine === "external" ? [`https://${hostPort(view.loopback, clientPort)}`] : datastore.endpoints;
   if (engine === "sqlite") return { engine, endpoints, clientPort };
   if (engine === "postgres") return { engine, endpoints, clientPort, server };
   const peerPort = config.datastore["etcd-peer-port"] ?? defaultPeerPort;

@@ -3,7 +3,9 @@ import type { Logger } from "pino";
 import { kubeApiserver } from "../../components/kube-apiserver.ts";
 import { portNeeds } from "../../components/ports.ts";
 import { dropDatabase } from "../../datastore/check-postgres.ts";
+import { revisionSeen } from "../../datastore/migrate/claim.ts";
 import { type Copy, startCopy } from "../../datastore/migrate/copy.ts";
+import { startSharedCopy } from "../../datastore/migrate/shared-copy.ts";
 import { openStore, type StoreAccess } from "../../datastore/migrate/store-access.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
@@ -18,7 +20,9 @@ import type { NodeKey } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import { sealDatabaseUrl } from "./access.ts";
 import { dataOf, engineOf, onPort, secludedEngineOf, targetOf } from "./engines.ts";
-import type { MigrateInput, MigrateStep } from "./plan.ts";
+import { dropEtcdAccess, keepEtcdAccess, makeEngineCertificates, takeBackAuthority } from "./etcd-access.ts";
+import { claimantOf, claimTarget, clearTarget, releaseTarget, targetStore } from "./external-target.ts";
+import { type MigrateInput, type MigrateStep, movesIn, movesOut } from "./plan.ts";
 import { loneProblems } from "./preconditions.ts";
 import { refuseData, removeData, removeTarget, startTarget } from "./target.ts";
 import { endTrial, tryEngine } from "./trial.ts";
@@ -51,12 +55,24 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
   const { services, paths } = host;
   let underWay: UnderWay | undefined;
 
+  const access = { ...deps, paths };
   const sourceOf = async ({ before }: MigrateInput) => openStore(await datastoreOptions(before.view));
 
   async function endCopy(): Promise<void> {
     const ended = underWay;
     underWay = undefined;
     await ended?.[Symbol.asyncDispose]();
+  }
+
+  /** It cannot be told of another address while it runs, and where nobody can stop the datastore it is what writes. */
+  const restartsApiServer = (input: MigrateInput): boolean =>
+    input.before.kubernetes && (movesOut(input) || movesIn(input));
+
+  function tellPause(context: StepContext): void {
+    const pauseMs = deps.now() - Date.parse(String(context.added()["paused-at"]));
+    context.add({ "pause-ms": pauseMs });
+    log.info({ pauseMs }, "The datastore takes writes again");
+    context.conclude(`writes were paused for ${pauseMs} ms`);
   }
 
   /** A database that is away cannot hold up the cluster; the next migration to it says what is there. */
@@ -75,17 +91,27 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
     "set-up-target": {
       run: async (_step, context) => {
         const input = inputOf(context);
+        const { signal } = context;
+        if (movesOut(input)) {
+          context.remember({ own: true });
+          await claimTarget(input, context.secret, signal);
+          return;
+        }
         const url = context.secret;
-        await refuseData(input.after.view, url, host, context.signal);
+        await refuseData(input.after.view, url, host, signal);
         context.remember({ own: true });
+        if (movesIn(input)) await makeEngineCertificates(input.after, access);
         await using source = await sourceOf(input);
-        const { revision } = await source.data.status({ signal: context.signal });
-        await startTarget(input, { sourceRevision: revision, url }, host, context.signal);
+        const sourceRevision = await revisionSeen(source.data, signal);
+        await startTarget(input, { sourceRevision, url }, host, signal);
       },
       undo: async (_step, context) => {
         // Without a note nothing was begun: what lies there is somebody else's.
         if (context.note === undefined) return;
-        await removeTarget(inputOf(context), host, context.signal);
+        const input = inputOf(context);
+        if (movesOut(input)) return clearTarget(input, context.secret, context.signal, log);
+        await removeTarget(input, host, context.signal);
+        if (movesIn(input)) await takeBackAuthority(access);
         if (context.secret !== undefined) await forget(context.secret, context.signal);
       },
     },
@@ -96,11 +122,17 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
         const stack = new AsyncDisposableStack();
         try {
           const source = stack.use(await sourceOf(input));
-          const target = stack.use(openStore(await datastoreOptions(onPort(input.after.view, input.ports.target))));
+          const target = stack.use(await targetStore(input, context.secret));
           const progress = (done: number, of: number): void => context.progress({ done, of, note: "keys" });
           // It goes on over the next steps, which end it.
           const signal = context.signal;
-          const copy = stack.use(await startCopy({ source, target, signal, progress }));
+          const common = { source, target, signal, progress };
+          const theirs = movesOut(input) ? "target" : movesIn(input) ? "source" : undefined;
+          const copy = stack.use(
+            theirs === undefined
+              ? await startCopy(common)
+              : await startSharedCopy({ ...common, shared: theirs, claimant: claimantOf(input) }),
+          );
           underWay = { copy, target, [Symbol.asyncDispose]: () => stack.disposeAsync() };
         } catch (error) {
           await stack.disposeAsync();
@@ -112,9 +144,12 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
 
     "pause-writes": {
       run: async (_step, context) => {
-        const { before, ports } = inputOf(context);
+        const input = inputOf(context);
+        const { before, ports } = input;
         await deps.member.rest();
         context.add({ "paused-at": new Date(deps.now()).toISOString() });
+        if (restartsApiServer(input)) await services.stop(kubeApiserver.name, context.signal);
+        if (movesIn(input)) return;
         const engine = secludedEngineOf(before.view);
         const view = onPort(before.view, ports.source);
         await services.apply(engine.render(view).service, context.signal);
@@ -122,23 +157,30 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
         await awaitService(engine, view, services, context.signal);
       },
       undo: async (_step, context) => {
-        const { view } = inputOf(context).before;
+        const input = inputOf(context);
+        const { view } = input.before;
         await endCopy();
-        const engine = engineOf(view);
-        await services.apply(engine.render(view).service, context.signal);
-        await services.start(engine.name, context.signal);
-        await services.restart(engine.name, context.signal);
-        await awaitService(engine, view, services, context.signal);
+        if (!movesIn(input)) {
+          const engine = engineOf(view);
+          await services.apply(engine.render(view).service, context.signal);
+          await services.start(engine.name, context.signal);
+          await services.restart(engine.name, context.signal);
+          await awaitService(engine, view, services, context.signal);
+        }
+        if (restartsApiServer(input)) await services.start(kubeApiserver.name, context.signal);
         deps.joined();
       },
     },
 
     "finish-copy": {
       run: async (_step, context) => {
-        const { nodeId, before, after, ports } = inputOf(context);
+        const input = inputOf(context);
+        const { nodeId, before, after, ports } = input;
         const { signal } = context;
         const { copy, target } = current();
-        await using source = openStore(await datastoreOptions(onPort(before.view, ports.source)));
+        await using source = movesIn(input)
+          ? await sourceOf(input)
+          : openStore(await datastoreOptions(onPort(before.view, ports.source)));
         const report = await copy.finish(source);
         const conflicts = await loneProblems({ before, after }, { nodeId, datastore: async () => target.data }, signal);
         if (conflicts.length > 0) throw conflictsError("migrate the datastore", conflicts);
@@ -154,6 +196,7 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
       run: async (_step, context) => {
         const { before, after } = inputOf(context);
         await endCopy();
+        if (movesOut({ after })) return services.stop(engineOf(before.view).name, context.signal);
         const target = targetOf(inputOf(context)).name;
         const names = [engineOf(before.view).name, engineOf(after.view).name, target];
         await Promise.all([...new Set(names)].map((name) => services.stop(name, context.signal)));
@@ -187,7 +230,12 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
     },
 
     "keep-access": {
-      run: async (_step, { secret }) => sealDatabaseUrl(paths, secret, await deps.seal()),
+      run: async (_step, context) => {
+        const input = inputOf(context);
+        if (movesOut(input)) return keepEtcdAccess(context.secret, access);
+        if (movesIn(input)) return dropEtcdAccess(access);
+        await sealDatabaseUrl(paths, context.secret, await deps.seal());
+      },
     },
 
     "start-engine": {
@@ -197,10 +245,21 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
         await services.apply(engine.render(view).service, context.signal);
         await services.start(engine.name, context.signal);
         await awaitService(engine, view, services, context.signal);
-        const pauseMs = deps.now() - Date.parse(String(context.added()["paused-at"]));
-        context.add({ "pause-ms": pauseMs });
-        log.info({ pauseMs }, "The datastore takes writes again");
-        context.conclude(`writes were paused for ${pauseMs} ms`);
+        if (!movesIn(inputOf(context))) tellPause(context);
+      },
+    },
+
+    "switch-clients": {
+      run: async (_step, context) => {
+        const input = inputOf(context);
+        const { view } = input.after;
+        if (movesOut(input)) await releaseTarget(input, context.secret, context.signal);
+        if (restartsApiServer(input)) {
+          await services.apply(kubeApiserver.render(view).service, context.signal);
+          await services.start(kubeApiserver.name, context.signal);
+          await awaitService(kubeApiserver, view, services, context.signal);
+        }
+        tellPause(context);
       },
     },
 
@@ -215,7 +274,7 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
         const input = inputOf(context);
         const { view } = input.before;
         const leftover = [engineOf(view).name, targetOf(input).name];
-        const serving = engineOf(input.after.view).name;
+        const serving = movesOut(input) ? undefined : engineOf(input.after.view).name;
         for (const name of leftover) if (name !== serving) await services.remove(name, context.signal);
         await removeData(view, host);
       },

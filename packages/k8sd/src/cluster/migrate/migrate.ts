@@ -10,9 +10,10 @@ import { AppError } from "../../lib/app-error.ts";
 import type { Journal } from "../../node-db/journal.ts";
 import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
+import type { BootstrapInput } from "../bootstrap/plan.ts";
 import type { Self } from "../recover/copies.ts";
 import { type Destination, destinationOf, type Wish } from "./destination.ts";
-import { withEngine } from "./engines.ts";
+import { withEngine, withEtcdOf } from "./engines.ts";
 import { datastoreMetrics } from "./metrics.ts";
 import { planMigrate } from "./plan.ts";
 import { problemsOf } from "./preconditions.ts";
@@ -51,19 +52,20 @@ export type Migration = ReturnType<typeof createMigration>;
 export function createMigration(deps: MigrationDeps) {
   async function begin({ timeoutMs, ...wish }: MigrateOrder, requestId: string): Promise<OperationRun> {
     const { to } = wish;
-    const destination = destinationOf(wish);
+    const destination = destinationOf(wish, new Date());
     const limit = Math.min(timeoutMs === 0 ? ceilingMs : timeoutMs, ceilingMs);
     const { id: nodeId, clusterId, view: before } = deps.member();
     const from = datastoreKind(before.view.datastore);
     refuseMove(before.view.datastore.engine, destination);
-    const after = withEngine(before, destination.engine, destination.server);
-    const { url } = destination;
-    const problems = await problemsOf({ before, after, url }, { ...deps, nodeId }, AbortSignal.timeout(limit));
+    const { url, etcd } = destination;
+    const after = afterMove(before, destination);
+    const problems = await problemsOf({ before, after, url, etcd }, { ...deps, nodeId }, AbortSignal.timeout(limit));
     if (problems.length > 0) throw conflictsError(`migrate the datastore to ${to}`, problems);
     const [source, target] = await freePorts(before.view.loopback);
     const input = { nodeId, clusterId, before, after, ports: { source, target } };
     const result: MigrateResponse = { from, to };
-    const options = { timeoutMs: limit, ...(url === undefined ? {} : { secret: url }) };
+    const secret = etcd === undefined ? url : JSON.stringify(etcd.access);
+    const options = { timeoutMs: limit, ...(secret === undefined ? {} : { secret }) };
     return deps.runner.start(planMigrate(input, { ...result }, requestId), options);
   }
 
@@ -111,17 +113,22 @@ export function createMigration(deps: MigrationDeps) {
 
 const isInterrupted = (error: unknown): boolean => error instanceof AppError && error.kind === "cancelled";
 
+function afterMove(before: BootstrapInput, { engine, server, etcd }: Destination): BootstrapInput {
+  if (etcd !== undefined) return withEtcdOf(etcd, before);
+  if (engine === "external") throw new Error("an etcd of somebody else has no name");
+  return withEngine(before, engine, server);
+}
+
+const inTheirs = ["postgres", "external"];
+
 function refuseMove(from: string, { engine: to }: Destination): void {
-  if (from === "external") {
-    throw new AppError("conflict", "cannot migrate the datastore: it is not managed by this cluster", {
-      remedy: "Bootstrap a new cluster on the engine that it shall have.",
+  if (inTheirs.includes(from) && inTheirs.includes(to)) {
+    const where = from === "postgres" ? "a database" : "an external etcd";
+    throw new AppError("conflict", `cannot migrate the datastore: it is in ${where} already`, {
+      remedy: "To get to another one, migrate to sqlite or etcd first.",
     });
   }
-  if (from !== to) return;
-  if (to !== "postgres") throw new AppError("conflict", `cannot migrate the datastore: it is ${to} already`);
-  throw new AppError("conflict", "cannot migrate the datastore: it is in a database already", {
-    remedy: "To get to another database, migrate to sqlite or etcd first.",
-  });
+  if (from === to) throw new AppError("conflict", `cannot migrate the datastore: it is ${to} already`);
 }
 
 /** Below those that outgoing connections get, and those of Services of the type NodePort. */

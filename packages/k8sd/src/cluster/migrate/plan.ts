@@ -1,3 +1,4 @@
+import type { NodeView } from "../../components/component.ts";
 import type { Json, Plan } from "../../operations/plan.ts";
 import { type BootstrapInput, datastoreService } from "../bootstrap/plan.ts";
 
@@ -32,6 +33,7 @@ export type MigrateStep =
   | Bare<"commit-engine">
   | Bare<"keep-access">
   | Bare<"start-engine">
+  | Bare<"switch-clients">
   | Bare<"resume-member">
   | Bare<"await-api-server">
   | Bare<"remove-source">;
@@ -46,29 +48,26 @@ export type MigrateStep =
  */
 export function planMigrate(input: MigrateInput, result: Json, requestId: string): Plan<MigrateStep> {
   const { before, after } = input;
-  const [from, to] = [before, after].map(({ view }) =>
-    view.datastore.engine === "postgres" ? "PostgreSQL" : (datastoreService(view) ?? ""),
-  );
-  const inDatabase = [before, after].map(({ view }) => view.datastore.engine === "postgres");
+  const [from, to] = [before, after].map(({ view }) => nameOf(view));
+  const engines = [before, after].map(({ view }) => view.datastore.engine);
+  const out = movesOut(input);
+  const apart = out || movesIn(input);
   const steps: MigrateStep[] = [
-    { kind: "set-up-target", title: `Start an empty ${to} beside ${from}`, args: null },
-    { kind: "copy-data", title: "Copy the data while the cluster works", args: null },
-    { kind: "pause-writes", title: "Pause writes", args: null },
-    { kind: "finish-copy", title: "Copy the last changes and compare everything", args: null },
-    { kind: "stop-engines", title: `Stop ${datastoreService(before.view)}`, args: null },
-    { kind: "try-engine", title: `Try ${datastoreService(after.view)} in its place, closed to all`, args: null },
-    { kind: "commit-engine", title: `Keep the data in ${to} from now on`, args: null },
-    ...(inDatabase.includes(true)
-      ? [{ kind: "keep-access", title: "Seal what opens the datastore", args: null } as const]
+    bare("set-up-target", out ? `Claim ${to} for this cluster` : `Start an empty ${to} beside ${from}`),
+    bare("copy-data", "Copy the data while the cluster works"),
+    bare("pause-writes", "Pause writes"),
+    bare("finish-copy", "Copy the last changes and compare everything"),
+    bare("stop-engines", `Stop ${datastoreService(before.view) ?? datastoreService(after.view)}`),
+    ...(out ? [] : [bare("try-engine", `Try ${datastoreService(after.view)} in its place, closed to all`)]),
+    bare("commit-engine", `Keep the data in ${to} from now on`),
+    ...(apart || engines.includes("postgres") ? [bare("keep-access", "Seal what opens the datastore")] : []),
+    ...(out ? [] : [bare("start-engine", `Start ${datastoreService(after.view)} in its place`)]),
+    ...(apart
+      ? [bare("switch-clients", before.kubernetes ? `Start kube-apiserver on ${to}` : `Let ${to} be used`)]
       : []),
-    { kind: "start-engine", title: `Start ${datastoreService(after.view)} in its place`, args: null },
-    { kind: "resume-member", title: "Take up work again", args: null },
-    ...(before.kubernetes ? [{ kind: "await-api-server", title: "Wait for kube-apiserver", args: null } as const] : []),
-    {
-      kind: "remove-source",
-      title: inDatabase[0] ? "Leave the database to its owner" : `Remove ${from} and its data`,
-      args: null,
-    },
+    bare("resume-member", "Take up work again"),
+    ...(before.kubernetes && !apart ? [bare("await-api-server", "Wait for kube-apiserver")] : []),
+    bare("remove-source", removal(before.view)),
   ];
   return {
     operation: "migrate",
@@ -80,3 +79,22 @@ export function planMigrate(input: MigrateInput, result: Json, requestId: string
     result,
   };
 }
+
+const bare = <K extends MigrateStep["kind"]>(kind: K, title: string): Bare<K> => ({ kind, title, args: null });
+
+function nameOf(view: NodeView): string {
+  const { engine } = view.datastore;
+  if (engine === "postgres") return "PostgreSQL";
+  return engine === "external" ? "the external etcd" : (datastoreService(view) ?? "");
+}
+
+function removal(view: NodeView): string {
+  const { engine } = view.datastore;
+  if (engine === "postgres") return "Leave the database to its owner";
+  return engine === "external" ? "Leave the external etcd to its owner" : `Remove ${nameOf(view)} and its data`;
+}
+
+/** It goes to an etcd of somebody else, or comes from one: kube-apiserver has to be started anew, at another address. */
+export const movesOut = ({ after }: Pick<MigrateInput, "after">): boolean => after.view.datastore.engine === "external";
+export const movesIn = ({ before }: Pick<MigrateInput, "before">): boolean =>
+  before.view.datastore.engine === "external";

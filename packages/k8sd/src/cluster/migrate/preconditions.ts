@@ -1,13 +1,18 @@
-import { join } from "node:path";
 import { isLoopback } from "../../components/address.ts";
 import { portNeeds } from "../../components/ports.ts";
 import { newDatabaseProblems } from "../../datastore/check-postgres.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
+import { restoreProgram } from "../../datastore/etcd-restore.ts";
+import { revisionSeen } from "../../datastore/migrate/claim.ts";
 import type { Conflict, Host, PortNeed } from "../../host/host.ts";
 import { errorText } from "../../lib/app-error.ts";
+import { withDeadline } from "../../lib/wait.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { createLedger } from "../ledger.ts";
+import type { Destination } from "./destination.ts";
 import { dataOf, engineOf, scratchOf } from "./engines.ts";
+import { etcdProblems } from "./etcd-problems.ts";
+import { movesIn, movesOut } from "./plan.ts";
 
 export interface PreconditionDeps {
   readonly host: Host;
@@ -26,11 +31,13 @@ export interface Move {
   readonly after: BootstrapInput;
   /** Of the database that gets the data, with its password. */
   readonly url: string | undefined;
+  /** Where it goes to one of somebody else. */
+  readonly etcd?: Destination["etcd"];
 }
 
 /** All that speaks against a move of the data, not only the first. */
 export async function problemsOf(
-  { before, after, url }: Move,
+  { before, after, url, etcd }: Move,
   deps: PreconditionDeps,
   signal: AbortSignal,
 ): Promise<readonly Conflict[]> {
@@ -42,26 +49,40 @@ export async function problemsOf(
     loneProblems({ before, after }, deps, signal),
     managed ? host.preflight.emptyDirectories([dataOf(host.paths, engine), scratchOf(host.paths)], signal) : [],
     url === undefined ? [] : newDatabaseProblems(url, signal),
-    host.preflight.programs(programsOf(after, host), signal),
-    host.preflight.ports(newPorts(after), signal),
+    etcd === undefined ? [] : toEtcdProblems(etcd, deps, signal),
+    movesOut({ after }) ? [] : programsOf(after, host).then((programs) => host.preflight.programs(programs, signal)),
+    movesOut({ after }) ? [] : host.preflight.ports(newPorts({ before, after }), signal),
   ]);
   return found.flat();
 }
 
 /** What the new engine listens on beside the address on loopback, which the old one has now. */
-function newPorts({ view }: BootstrapInput): readonly PortNeed[] {
+function newPorts({ before, after: { view } }: Pick<Move, "before" | "after">): readonly PortNeed[] {
   const [address = view.loopback] = view.addresses;
-  return portNeeds(view, [engineOf(view).name]).flatMap((need): PortNeed[] => {
+  const needs = portNeeds(view, [engineOf(view).name]);
+  if (movesIn({ before })) return needs;
+  return needs.flatMap((need): PortNeed[] => {
     if (need.field === "etcd-peer-port") return [need];
     return need.address === undefined && !isLoopback(address) ? [{ ...need, address }] : [];
   });
 }
 
-function programsOf({ view }: BootstrapInput, { paths }: Host): readonly string[] {
+async function programsOf({ view }: BootstrapInput, { paths }: Host): Promise<readonly string[]> {
   return [
     engineOf(view).render(view).service.program,
-    ...(view.datastore.engine === "etcd" ? [join(paths.bin, "etcdctl")] : []),
+    ...(view.datastore.engine === "etcd" ? [await restoreProgram(paths.bin)] : []),
   ];
+}
+
+/** What keeps its source from being asked is said of the source. */
+async function toEtcdProblems(
+  etcd: NonNullable<Destination["etcd"]>,
+  { datastore }: PreconditionDeps,
+  signal: AbortSignal,
+): Promise<readonly Conflict[]> {
+  const store = await datastore().catch(() => undefined);
+  if (store === undefined) return [];
+  return etcdProblems(etcd, store, signal);
 }
 
 /**
@@ -78,6 +99,7 @@ async function sourceProblems(
   try {
     const store = await datastore();
     const call = { signal, timeoutMs: answerMs };
+    if (engine === "external") return await theirProblems(store, { host }, signal);
     const [status, members] = await Promise.all([store.status(call), store.memberList(call)]);
     const alarms = status.errors.map((alarm) => ({
       message: `${engine} has raised an alarm: ${alarm}`,
@@ -98,17 +120,39 @@ async function sourceProblems(
   }
 }
 
-/** sqlite is a file of one node, and servers over a database cannot be stopped from here. Who is on the way in counts. */
+/** Of an etcd of somebody else the members are theirs, and its size need not be told to us. */
+async function theirProblems(
+  store: Datastore,
+  { host }: Pick<PreconditionDeps, "host">,
+  signal: AbortSignal,
+): Promise<readonly Conflict[]> {
+  await revisionSeen(store, withDeadline(signal, answerMs));
+  const size = await store.status({ signal, timeoutMs: answerMs }).then(
+    ({ dbSize }) => dbSize,
+    () => 0,
+  );
+  return host.preflight.system(
+    { freeDisk: [{ path: host.paths.snapCommon, bytes: size * growth + spareBytes }] },
+    signal,
+  );
+}
+
+/**
+ * sqlite is a file of one node, and neither servers over a database nor what uses an etcd of somebody else can be stopped from
+ * here. Who is on the way in counts.
+ */
 export async function loneProblems(
   { before, after }: Pick<Move, "before" | "after">,
   { nodeId, datastore }: Pick<PreconditionDeps, "nodeId" | "datastore">,
   signal: AbortSignal,
 ): Promise<readonly Conflict[]> {
   const engines = [before, after].map(({ view }) => view.datastore.engine);
+  const whose = engines.includes("postgres") ? "a database" : "an external etcd";
   const why =
-    after.view.datastore.engine === "sqlite" ? "sqlite is for one" : "data moves to or from a database with one";
+    after.view.datastore.engine === "sqlite" ? "sqlite is for one" : `data moves to or from ${whose} with one`;
   // On the way from sqlite to etcd nobody else can be there who matters: all of them are moved for.
-  if (!engines.includes("postgres") && after.view.datastore.engine !== "sqlite") return [];
+  const theirs = engines.includes("postgres") || engines.includes("external");
+  if (!theirs && after.view.datastore.engine !== "sqlite") return [];
   const members = await createLedger(await datastore()).members(signal);
   return members
     .filter(({ id, role, state }) => id !== nodeId && role === "control-plane" && state !== "removed")

@@ -12,7 +12,12 @@ import { awaitService } from "../bootstrap/await-service.ts";
 import { etcdView, ownPeerUrl } from "../join/datastore-view.ts";
 import { removeDatabaseUrl, writeDatabaseUrl } from "./access.ts";
 import { dataOf, engineOf, onPort, scratchOf, targetOf } from "./engines.ts";
-import type { MigrateInput } from "./plan.ts";
+import { type MigrateInput, movesIn } from "./plan.ts";
+
+/**
+ * More than others can write to the same etcd meanwhile, and little enough that a way back to it can raise its revision by writes.
+ */
+const leapFromTheirs = 250_000;
 
 /**
  * Starts the empty engine on its own port. Its revision lies far above the source's, and all below counts as compacted.
@@ -26,7 +31,7 @@ export async function startTarget(
 ): Promise<void> {
   const { services } = host;
   const view = onPort(input.after.view, input.ports.target);
-  const revision = sourceRevision + revisionLeap;
+  const revision = sourceRevision + (movesIn(input) ? leapFromTheirs : revisionLeap);
   for (const { path, mode } of engineOf(view).render(view).directories) await ensureDirectory(path, mode);
   if (url !== undefined) await writeDatabaseUrl(host.paths, url);
   if (view.datastore.engine === "etcd") {

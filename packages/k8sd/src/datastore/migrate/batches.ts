@@ -8,6 +8,14 @@ export const pageSize = 200;
 const callMs = 30_000;
 
 export const everything = { prefix: "" } as const;
+/** A zero byte as the end stands for the end of all keys. */
+const all: KeySpan = { from: new Uint8Array([0]), end: new Uint8Array([0]) };
+
+/** Half open. */
+export interface KeySpan {
+  readonly from: Uint8Array;
+  readonly end: Uint8Array;
+}
 
 /** One write to come, with what it weighs. */
 export interface Write {
@@ -68,14 +76,18 @@ export function* parts<T>(list: readonly T[], size: number): Generator<readonly 
   for (let at = 0; at < list.length; at += size) yield list.slice(at, at + size);
 }
 
-/** All keys in their order, page by page; the next one is on its way while one is looked at. */
+/** Keys in their order, page by page; the next one is on its way while one is looked at. */
 export async function* pages(
   store: Datastore,
-  options: { readonly revision?: number; readonly keysOnly?: boolean; readonly signal: AbortSignal },
+  options: {
+    /** Default: all keys. */
+    readonly span?: KeySpan;
+    readonly revision?: number;
+    readonly keysOnly?: boolean;
+    readonly signal: AbortSignal;
+  },
 ): AsyncGenerator<readonly KeyValue[]> {
-  const { revision = 0, keysOnly = false, signal } = options;
-  // A zero byte as the end stands for the end of all keys.
-  const end = new Uint8Array([0]);
+  const { span: { from, end } = all, revision = 0, keysOnly = false, signal } = options;
   const limit = keysOnly ? pageSize * 50 : pageSize;
   const read = (at: Uint8Array): Promise<RangeResult> => {
     const page = store.range({ from: at, end }, { revision, keysOnly, limit, ...patient(signal) });
@@ -84,7 +96,7 @@ export async function* pages(
     });
     return page;
   };
-  for (let reading: Promise<RangeResult> | undefined = read(new Uint8Array([0])); reading !== undefined; ) {
+  for (let reading: Promise<RangeResult> | undefined = read(from); reading !== undefined; ) {
     const { kvs, more }: RangeResult = await reading;
     const last = kvs.at(-1);
     reading = more && last !== undefined ? read(new Uint8Array([...last.key, 0])) : undefined;

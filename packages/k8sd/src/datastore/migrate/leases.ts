@@ -14,6 +14,16 @@ const grantsInFlight = 64;
 
 /** Gives the target all leases that live in the source, under the same ids. */
 export async function copyLeases(source: StoreAccess, target: StoreAccess, signal: AbortSignal): Promise<LeaseCopier> {
+  return copyTheseLeases(await source.leases(patient(signal)), source, target, signal);
+}
+
+/** These, and others as they are asked for. */
+export async function copyTheseLeases(
+  leases: readonly bigint[],
+  source: StoreAccess,
+  target: StoreAccess,
+  signal: AbortSignal,
+): Promise<LeaseCopier> {
   const known = new Map<bigint, Promise<void>>();
   const copy = async (lease: bigint) =>
     target.grant(lease, lifeInCopy(await source.lifeOf(lease, patient(signal))), patient(signal));
@@ -22,7 +32,7 @@ export async function copyLeases(source: StoreAccess, target: StoreAccess, signa
     known.set(lease, granted);
     return granted;
   };
-  await inFlight(grantsInFlight, await source.leases(patient(signal)), grant);
+  await inFlight(grantsInFlight, leases, grant);
   return {
     // One that ended after the last revision still has its keys there; it ends in the copy as well, a second later.
     need: grant,

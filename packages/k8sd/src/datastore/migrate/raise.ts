@@ -6,26 +6,49 @@ import { patient } from "./batches.ts";
 const inFlight = 128;
 /** Beyond it the store has to be made with a higher revision: minutes of writes. */
 const maxRaise = 2_000_000;
-const scratch = "raise-revision";
+const scratch: Mark = { key: "raise-revision", value: "", stays: false };
 
-/** Writes to an empty store until its revision is at least this high. */
-export async function raiseRevision(store: Datastore, to: Revision, signal: AbortSignal): Promise<void> {
-  const at = async () => (await store.range({ key: scratch }, patient(signal))).revision;
+/** What is written again and again. */
+export interface Mark {
+  readonly key: string;
+  readonly value: string;
+  readonly stays: boolean;
+}
+
+/** Why a store cannot come to a revision by writes. */
+export function raiseProblem(
+  missing: number,
+  to: Revision,
+): { readonly message: string; readonly remedy: string } | undefined {
+  if (missing <= maxRaise) return undefined;
+  return {
+    message: `its revision is ${missing} below the source's`,
+    remedy: `make it from an empty snapshot with etcdutl snapshot restore --bump-revision ${to} --mark-compacted`,
+  };
+}
+
+/** Writes to a store until its revision is at least this high. */
+export async function raiseRevision(
+  store: Datastore,
+  to: Revision,
+  signal: AbortSignal,
+  { key, value, stays }: Mark = scratch,
+): Promise<void> {
+  const at = async () => (await store.range({ key }, patient(signal))).revision;
   const missing = to - (await at());
   if (missing <= 0) return;
-  if (missing > maxRaise) {
-    throw new AppError("conflict", `cannot copy to the datastore: its revision is ${missing} below the source's`, {
-      remedy:
-        "make it from an empty snapshot with etcdutl snapshot restore --bump-revision 1000000000 --mark-compacted",
-    });
+  const problem = raiseProblem(missing, to);
+  if (problem !== undefined) {
+    const { message, remedy } = problem;
+    throw new AppError("conflict", `cannot copy to the datastore: ${message}`, { remedy });
   }
   let left = missing;
   const write = async () => {
     while (left > 0) {
       left -= 1;
-      await store.txn({ success: [{ op: "put", key: scratch, value: "" }] }, patient(signal));
+      await store.txn({ success: [{ op: "put", key, value }] }, patient(signal));
     }
   };
   await Promise.all(Array.from({ length: Math.min(inFlight, missing) }, write));
-  await store.txn({ success: [{ op: "delete", range: { key: scratch } }] }, patient(signal));
+  if (!stays) await store.txn({ success: [{ op: "delete", range: { key } }] }, patient(signal));
 }

@@ -6,6 +6,8 @@ import {
   LeaseGrantResponse,
   LeaseLeasesRequest,
   LeaseLeasesResponse,
+  LeaseRevokeRequest,
+  LeaseRevokeResponse,
   LeaseTimeToLiveRequest,
   LeaseTimeToLiveResponse,
 } from "../gen/etcd.ts";
@@ -22,6 +24,8 @@ export interface StoreAccess extends AsyncDisposable {
   leases(call: CallOptions): Promise<readonly bigint[]>;
   lifeOf(lease: bigint, call: CallOptions): Promise<LeaseLife>;
   grant(lease: bigint, ttlSeconds: number, call: CallOptions): Promise<void>;
+  /** Only where no key has it; true: it is gone. */
+  revokeUnused(lease: bigint, call: CallOptions): Promise<boolean>;
 }
 
 export function openStore(options: EtcdClientOptions): StoreAccess {
@@ -44,6 +48,16 @@ export function openStore(options: EtcdClientOptions): StoreAccess {
     async grant(id, ttl, call) {
       const path = "/etcdserverpb.Lease/LeaseGrant";
       await channel.unary("take a lease in", path, LeaseGrantRequest, LeaseGrantResponse, { id, ttl }, call);
+    },
+    async revokeUnused(id, call) {
+      const [ask, answer] = [LeaseTimeToLiveRequest, LeaseTimeToLiveResponse];
+      const request = { id, keys: true };
+      const path = "/etcdserverpb.Lease/LeaseTimeToLive";
+      const { keys } = await channel.unary("read a lease of", path, ask, answer, request, call);
+      if (keys.length > 0) return false;
+      const revoke = "/etcdserverpb.Lease/LeaseRevoke";
+      await channel.unary("end a lease in", revoke, LeaseRevokeRequest, LeaseRevokeResponse, { id }, call);
+      return true;
     },
     async [Symbol.asyncDispose]() {
       channel.close();

@@ -5,8 +5,8 @@ export const datastore = [
     domain.migration.metrics(signal),
   ),
   answers("datastoreStatus", ({ domain, signal }) => domain.migration.report(signal)),
-  starts("migrateDatastore", ({ domain, requestId }, { to, "datastore-servers": servers, timeout }) =>
-    domain.migration.migrate({ to, servers, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+  starts("migrateDatastore", ({ domain, requestId }, { to, "datastore-servers": servers, timeout, ...pems }) =>
+    domain.migration.migrate({ to, servers, pems, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
   ),
   answers("rotateSealKey", ({ domain, caller, signal }) => domain.sealKey.rotate(caller, signal)),
   answers("sealKeys", ({ domain, caller }) => domain.sealKey.keysFor(caller)),

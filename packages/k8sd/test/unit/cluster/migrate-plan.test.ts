@@ -1,10 +1,18 @@
 import { describe, expect, test } from "vitest";
 import { destinationOf } from "../../../src/cluster/migrate/destination.ts";
-import { engineOf, onPort, secludedEngineOf, targetOf, withEngine } from "../../../src/cluster/migrate/engines.ts";
+import {
+  engineOf,
+  onPort,
+  secludedEngineOf,
+  targetOf,
+  withEngine,
+  withEtcdOf,
+} from "../../../src/cluster/migrate/engines.ts";
 import { planMigrate } from "../../../src/cluster/migrate/plan.ts";
 import { trialOf } from "../../../src/cluster/migrate/trial.ts";
 import { aBootstrapInput } from "../../support/bootstrap-input.ts";
 
+const now = new Date("2026-11-21T12:00:00Z");
 const ports = { source: 40_001, target: 40_002 };
 
 function plan(kubernetes: boolean) {
@@ -110,23 +118,77 @@ describe("a migration to a database", () => {
   });
 
   test("the password is in no plan", () => {
-    expect(destinationOf({ to: "external", servers: [url] })).toEqual({ engine: "postgres", server, url });
+    expect(destinationOf({ to: "external", servers: [url] }, now)).toEqual({ engine: "postgres", server, url });
     expect(JSON.stringify(planMigrate(input, {}, "r1"))).not.toContain("hidden-word");
   });
 
   test.each([
     ["none", []],
     ["two", [url, url]],
-    ["an etcd", ["https://192.0.2.1:2379"]],
+    ["an etcd beside a database", ["https://192.0.2.1:2379", url]],
     ["one over a network without a word about TLS", [url.replace(/\?.*/, "")]],
   ])("%s is refused", (_what, servers) => {
-    expect(() => destinationOf({ to: "external", servers })).toThrow(/datastore/);
-    expect(() => destinationOf({ to: "external", servers })).not.toThrow("hidden-word");
+    expect(() => destinationOf({ to: "external", servers }, now)).toThrow(/datastore/);
+    expect(() => destinationOf({ to: "external", servers }, now)).not.toThrow("hidden-word");
   });
 
   test("servers are for an external datastore alone", () => {
-    expect(() => destinationOf({ to: "etcd", servers: [url] })).toThrow(
+    expect(() => destinationOf({ to: "etcd", servers: [url] }, now)).toThrow(
       "datastore-servers is for a datastore of somebody",
+    );
+  });
+});
+
+describe("a migration to an etcd of somebody else", () => {
+  const servers = ["https://192.0.2.1:2379", "https://192.0.2.2:2379"];
+  const access = { "datastore-ca-crt": "theirs", "datastore-client-crt": "crt", "datastore-client-key": "hidden-word" };
+  const before = aBootstrapInput({ kubernetes: true });
+  const after = withEtcdOf({ servers, access }, before);
+  const kindsOf = (from: typeof before, to: typeof before) => {
+    const { steps, commit } = planMigrate({ nodeId: "", clusterId: "", before: from, after: to, ports }, {}, "r1");
+    return { kinds: steps.map(({ kind }) => kind), commit };
+  };
+
+  test("there and back gives the same node, at the address that its own engine had", () => {
+    expect(after.view.datastore).toEqual({ engine: "external", endpoints: servers, ca: true, clientCertificate: true });
+    expect(after.config.datastore).toMatchObject({ type: "external", "external-servers": servers });
+    expect(withEngine(after, "sqlite")).toEqual(before);
+    expect(withEngine(after, "etcd")).toEqual(withEngine(before, "etcd"));
+  });
+
+  test("lets kube-apiserver write to it only when nobody can write to the old one, and the data is kept there", () => {
+    const { kinds, commit } = kindsOf(before, after);
+    expect(kinds.slice(commit - 1)).toEqual([
+      "stop-engines",
+      "commit-engine",
+      "keep-access",
+      "switch-clients",
+      "resume-member",
+      "remove-source",
+    ]);
+  });
+
+  test.each(["sqlite", "etcd"] as const)("from it to %s starts an engine of this node first", (engine) => {
+    const { kinds, commit } = kindsOf(after, withEngine(after, engine));
+    expect(kinds.slice(commit - 1, commit + 4)).toEqual([
+      "try-engine",
+      "commit-engine",
+      "keep-access",
+      "start-engine",
+      "switch-clients",
+    ]);
+  });
+
+  test("its key is in no plan", () => {
+    const input = { nodeId: "", clusterId: "", before, after, ports };
+    expect(JSON.stringify(planMigrate(input, {}, "r1"))).not.toContain("hidden-word");
+  });
+
+  test("a certificate without its key, or one for another engine, is refused", () => {
+    const half = { "datastore-client-crt": "crt" };
+    expect(() => destinationOf({ to: "external", servers, pems: half }, now)).toThrow("both are needed");
+    expect(() => destinationOf({ to: "sqlite", servers: [], pems: half }, now)).toThrow(
+      "datastore-client-crt is for a datastore of somebody",
     );
   });
 });
