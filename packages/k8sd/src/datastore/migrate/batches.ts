@@ -61,15 +61,19 @@ export async function writeAll(target: Datastore, writes: readonly Write[], sign
 /** In no order, some at a time; those in flight share the way and the fsync. */
 export async function inFlight<T>(most: number, items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
   const waiting = items[Symbol.iterator]();
+  // After a failure nothing more is begun.
+  let failed = false;
   const workOff = async (): Promise<void> => {
-    for (let next = waiting.next(); !next.done; next = waiting.next()) await work(next.value);
+    for (let next = waiting.next(); !next.done && !failed; next = waiting.next()) await work(next.value);
   };
-  try {
-    await Promise.all(Array.from({ length: most }, workOff));
-  } finally {
-    // After a failure nothing more is begun.
-    waiting.return?.();
-  }
+  await Promise.all(
+    Array.from({ length: most }, () =>
+      workOff().catch((error: unknown) => {
+        failed = true;
+        throw error;
+      }),
+    ),
+  );
 }
 
 export function* parts<T>(list: readonly T[], size: number): Generator<readonly T[]> {

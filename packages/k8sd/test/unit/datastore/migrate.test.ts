@@ -1,4 +1,4 @@
-import { takeBatch } from "@k8sd/k8sd/datastore/migrate/batches.ts";
+import { inFlight, parts, takeBatch } from "@k8sd/k8sd/datastore/migrate/batches.ts";
 import { createFingerprint, sameOrder } from "@k8sd/k8sd/datastore/migrate/fingerprint.ts";
 import { lifeInCopy } from "@k8sd/k8sd/datastore/migrate/leases.ts";
 import { describe, expect, test } from "vitest";
@@ -14,6 +14,36 @@ describe("batches of a copy", () => {
   test("take a value that is too large for others alone", () => {
     expect(takeBatch([write(1_500_000), write(1)])).toHaveLength(1);
     expect(takeBatch([])).toEqual([]);
+  });
+});
+
+describe("work in flight", () => {
+  test("is each of it once, and no more at a time than wanted", async () => {
+    const done: number[] = [];
+    let [now, most] = [0, 0];
+    await inFlight(3, [1, 2, 3, 4, 5, 6, 7], async (item) => {
+      now += 1;
+      most = Math.max(most, now);
+      await Promise.resolve();
+      done.push(item);
+      now -= 1;
+    });
+    expect([done, most]).toEqual([[1, 2, 3, 4, 5, 6, 7], 3]);
+  });
+
+  test("ends with the first failure, and nothing more is begun", async () => {
+    const begun: number[] = [];
+    const work = async (item: number): Promise<void> => {
+      begun.push(item);
+      await Promise.resolve();
+      if (item === 1) throw new Error("first");
+    };
+    await expect(inFlight(2, [1, 2, 3, 4, 5, 6], work)).rejects.toThrow("first");
+    expect(begun.length).toBeLessThan(5);
+  });
+
+  test("is in parts that are all of the list", () => {
+    expect([...parts([1, 2, 3, 4, 5], 2)]).toEqual([[1, 2], [3, 4], [5]]);
   });
 });
 
