@@ -121,7 +121,10 @@ describe("a copy of one cluster's keys, beside others in the same etcd", () => {
     const signal = AbortSignal.timeout(maxMs);
     await fill(both.ours, signal);
     await claim(both.theirs.data, claimant, signal);
-    await copies({ source: both.ours, target: both.theirs, shared: "target", claimant, signal, margin });
+    const told = new Set<string>();
+    const progress: SharedCopyOptions["progress"] = (_done, _total, of) => void told.add(of);
+    await copies({ source: both.ours, target: both.theirs, shared: "target", claimant, signal, margin, progress });
+    expect([...told]).toEqual(["revisions", "keys"]);
     const theirs = of(await everything(both.theirs), true);
     expect(theirs.get("/others/a")).toBe("1");
     expect(theirs.get("zz")).toBe("2");

@@ -123,7 +123,7 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
         try {
           const source = stack.use(await sourceOf(input));
           const target = stack.use(await targetStore(input, context.secret));
-          const progress = (done: number, of: number): void => context.progress({ done, of, note: "keys" });
+          const progress = (done: number, of: number, note = "keys"): void => context.progress({ done, of, note });
           // It goes on over the next steps, which end it.
           const signal = context.signal;
           const common = { source, target, signal, progress };

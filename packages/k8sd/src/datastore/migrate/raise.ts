@@ -4,6 +4,7 @@ import { patient } from "./batches.ts";
 
 /** Each put raises the revision by one, and many in flight share a fsync. */
 const inFlight = 128;
+const progressEvery = 1_000;
 /** Beyond it the store has to be made with a higher revision: minutes of writes. */
 const maxRaise = 2_000_000;
 const scratch: Mark = { key: "raise-revision", value: "", stays: false };
@@ -33,6 +34,7 @@ export async function raiseRevision(
   to: Revision,
   signal: AbortSignal,
   { key, value, stays }: Mark = scratch,
+  progress?: (done: number, of: number) => void,
 ): Promise<void> {
   const at = async () => (await store.range({ key }, patient(signal))).revision;
   const missing = to - (await at());
@@ -46,6 +48,7 @@ export async function raiseRevision(
   const write = async () => {
     while (left > 0) {
       left -= 1;
+      if (left % progressEvery === 0) progress?.(missing - left, missing);
       await store.txn({ success: [{ op: "put", key, value }] }, patient(signal));
     }
   };

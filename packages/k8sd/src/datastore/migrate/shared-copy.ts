@@ -23,7 +23,7 @@ export interface SharedCopyOptions {
   readonly signal: AbortSignal;
   /** Revisions that the source may use while it is copied. Default 25,000. */
   readonly margin?: number;
-  readonly progress?: (copied: number, total: number) => void;
+  readonly progress?: (done: number, total: number, of: "keys" | "revisions") => void;
 }
 
 interface Seen {
@@ -53,7 +53,8 @@ export async function startSharedCopy(options: SharedCopyOptions): Promise<Copy>
   const { source, target, signal, claimant } = options;
   if (options.shared === "target") {
     const to = (await revisionSeen(source.data, signal)) + (options.margin ?? defaultMargin);
-    await raiseRevision(target.data, to, signal, claimMark(claimant));
+    const told = (done: number, of: number): void => options.progress?.(done, of, "revisions");
+    await raiseRevision(target.data, to, signal, claimMark(claimant), told);
   }
   const floor = await revisionSeen(target.data, signal);
   const follower = createFollower(options);
@@ -85,7 +86,7 @@ function createFollower({ source: first, target, progress }: SharedCopyOptions) 
       for (let from = 0; from < changed.length; from += readAtOnce) {
         const part = await readKeys(source.data, changed.slice(from, from + readAtOnce), 0, signal);
         await writeAll(target.data, part.map(withoutLease), signal);
-        if (since === 0) progress?.(Math.min(from + readAtOnce, changed.length), changed.length);
+        if (since === 0) progress?.(Math.min(from + readAtOnce, changed.length), changed.length, "keys");
       }
       known = found;
       since = at;
