@@ -22,25 +22,26 @@ const newestOfAll = Number.MAX_SAFE_INTEGER;
 const columns = "h.id, h.key, h.revision, h.create_revision, h.version, h.lease, h.value";
 /** The newest version of a key up to a revision: what a reader at that revision sees. */
 const visible = `h.version > 0 AND h.id = (
-  SELECT n.id FROM history n WHERE n.key = h.key AND n.revision <= :at ORDER BY n.revision DESC, n.id DESC LIMIT 1)`;
+  SELECT n.id FROM history n WHERE n.key = h.key AND n.revision <= +:at ORDER BY n.revision DESC, n.id DESC LIMIT 1)`;
 
 /**
  * All reads that address keys. Three texts each (one key, interval, from a key on), so that SQLite plans each well. It plans a
- * statement anew each time a bare parameter is bound as its limit, hence the plus before that.
+ * statement anew each time another value is bound to a parameter that its planner looked at, which takes longer than the read
+ * itself; it does not look behind a plus.
  */
 export function createSpanQueries(db: Database): SpanQueries {
   const perSpan = (sql: (where: string) => string): PerSpan<Statement> => {
     const prepare = (where: string) => db.prepare(sql(where)).raw();
     return {
-      one: prepare("x.key = :key"),
-      interval: prepare("x.key >= :key AND x.key < :end"),
-      from: prepare("x.key >= :key"),
+      one: prepare("x.key = +:key"),
+      interval: prepare("x.key >= +:key AND x.key < +:end"),
+      from: prepare("x.key >= +:key"),
     };
   };
   const packedPerSpan = (sql: (where: string) => string): PerSpan<PackedList> => ({
-    one: createPackedList(db, sql("x.key = :key")),
-    interval: createPackedList(db, sql("x.key >= :key AND x.key < :end")),
-    from: createPackedList(db, sql("x.key >= :key")),
+    one: createPackedList(db, sql("x.key = +:key")),
+    interval: createPackedList(db, sql("x.key >= +:key AND x.key < +:end")),
+    from: createPackedList(db, sql("x.key >= +:key")),
   });
   const list = packedPerSpan(
     (where) =>
@@ -51,32 +52,32 @@ export function createSpanQueries(db: Database): SpanQueries {
   const past = (where: string) => where.replaceAll("x.", "h.");
   const listAt = packedPerSpan(
     (where) =>
-      `SELECT ${columns} FROM history h WHERE ${past(where)} AND h.revision <= :at AND ${visible} ORDER BY h.key LIMIT +:limit`,
+      `SELECT ${columns} FROM history h WHERE ${past(where)} AND h.revision <= +:at AND ${visible} ORDER BY h.key LIMIT +:limit`,
   );
   const countAt = perSpan(
-    (where) => `SELECT count(*) FROM history h WHERE ${past(where)} AND h.revision <= :at AND ${visible}`,
+    (where) => `SELECT count(*) FROM history h WHERE ${past(where)} AND h.revision <= +:at AND ${visible}`,
   );
   // Spans are walked in order of change; the unary plus keeps the planner from sorting a key range instead.
   const changes = perSpan((where) =>
-    where === "x.key = :key"
-      ? `SELECT ${columns} FROM history h WHERE h.key = :key AND h.revision BETWEEN :at AND :to ORDER BY h.revision, h.id LIMIT +:limit`
-      : `SELECT ${columns} FROM history h WHERE h.id >= :first AND h.id < :after AND ${where.replaceAll("x.", "+h.")} ORDER BY h.id LIMIT +:limit`,
+    where === "x.key = +:key"
+      ? `SELECT ${columns} FROM history h WHERE h.key = +:key AND h.revision BETWEEN +:at AND +:to ORDER BY h.revision, h.id LIMIT +:limit`
+      : `SELECT ${columns} FROM history h WHERE h.id >= +:first AND h.id < +:after AND ${where.replaceAll("x.", "+h.")} ORDER BY h.id LIMIT +:limit`,
   );
   const firstId = createFirstId(db);
   // Without the key, which the caller has: each blob costs a Buffer.
   const find = db
     .prepare(
       `SELECT h.id, x.revision, x.create_revision, x.version, x.lease, h.value
-       FROM current x JOIN history h ON h.id = x.history_id WHERE x.key = ?`,
+       FROM current x JOIN history h ON h.id = x.history_id WHERE x.key = +?`,
     )
     .raw();
   const previous = db
     .prepare(
-      `SELECT ${columns} FROM history h WHERE h.key = ? AND h.revision < ? ORDER BY h.revision DESC, h.id DESC LIMIT 1`,
+      `SELECT ${columns} FROM history h WHERE h.key = +? AND h.revision < +? ORDER BY h.revision DESC, h.id DESC LIMIT 1`,
     )
     .raw();
-  const leaseKeys = db.prepare("SELECT key FROM current WHERE lease = ? ORDER BY key").pluck();
-  const exactLease = db.prepare("SELECT lease FROM history WHERE id = ?").pluck().safeIntegers();
+  const leaseKeys = db.prepare("SELECT key FROM current WHERE lease = +? AND lease <> 0 ORDER BY key").pluck();
+  const exactLease = db.prepare("SELECT lease FROM history WHERE id = +?").pluck().safeIntegers();
 
   // Lease ids may use all 64 bits, which a JavaScript number cannot hold; those few are read again exactly.
   const leaseOf = (id: number, lease: number | bigint): bigint => {
