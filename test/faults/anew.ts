@@ -1,14 +1,14 @@
 import { afterAll, afterEach, beforeEach } from "vitest";
 import type { Host } from "../hosts/types.ts";
 
-export interface Shared {
+interface Kept {
   /** What the cases of a group share, from nothing; what is put on the stack goes with it. */
   make(stack: AsyncDisposableStack): Promise<void>;
   hosts(): readonly (Host | undefined)[];
 }
 
 /** Makes it before the first case, and anew after one that failed: what that one left behind fails no other. */
-export function sharedByCases({ make, hosts }: Shared): void {
+export function sharedByCases({ make, hosts }: Kept): void {
   let stack = new AsyncDisposableStack();
   let sound = false;
   beforeEach(async () => {

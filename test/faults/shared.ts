@@ -1,5 +1,6 @@
-import { afterAll, afterEach, beforeEach } from "vitest";
+import { afterEach } from "vitest";
 import type { Host } from "../hosts/types.ts";
+import { sharedByCases } from "./anew.ts";
 import type { FaultPoints } from "./points.ts";
 
 export interface Shared extends AsyncDisposable {
@@ -10,22 +11,13 @@ export interface Shared extends AsyncDisposable {
 /** What tests share. After one that failed nobody knows what it is like: the next one gets a new one. */
 export function createShared<T extends Shared>(make: () => Promise<T>): () => T {
   let shared: T | undefined;
-
-  async function discard(): Promise<void> {
-    const old = shared;
-    shared = undefined;
-    await old?.[Symbol.asyncDispose]();
-  }
-
-  beforeEach(async () => {
-    shared ??= await make();
+  sharedByCases({
+    make: async (stack) => {
+      shared = stack.use(await make());
+    },
+    hosts: () => shared?.hosts ?? [],
   });
-  afterEach(async ({ task }) => {
-    if (task.result?.state !== "fail") return shared?.points.clear();
-    for (const host of shared?.hosts ?? []) host.markFailed();
-    await discard();
-  });
-  afterAll(discard);
+  afterEach(({ task }) => (task.result?.state === "fail" ? undefined : shared?.points.clear()));
 
   return () => {
     if (shared === undefined) throw new Error("what the tests share was not made");
