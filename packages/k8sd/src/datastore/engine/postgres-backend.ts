@@ -9,8 +9,8 @@ import { createMaintenance } from "./postgres/maintenance.ts";
 import { createReaders, type Readers } from "./postgres/readers.ts";
 import { createRoom } from "./postgres/room.ts";
 import { prepareSchema, stateColumns, toState } from "./postgres/schema.ts";
-import { createSession } from "./postgres/session.ts";
-import { createWriter, planOnce } from "./postgres/writer.ts";
+import { createSession, planOnce } from "./postgres/session.ts";
+import { createWriter } from "./postgres/writer.ts";
 import type { BackendDeps } from "./sqlite-backend.ts";
 import { createWatchHub, type WatchHub } from "./watch-hub.ts";
 

@@ -43,10 +43,18 @@ export interface Needs {
   fetch(connection: Connection): Promise<void>;
 }
 
+/** Those that may be nothing but keys. */
+export interface KeyNeeds extends Needs {
+  /** The keys that are lacking; undefined where nothing is, or something else too. */
+  lackingKeys(): readonly Uint8Array[] | undefined;
+  /** Instead of a fetch, where keys alone are lacking: those of them that exist. */
+  give(kvs: readonly KeyValue[]): void;
+}
+
 /** Told of each key that was looked up, and what was found. */
 type Found = (key: Uint8Array, kv: KeyValue | undefined) => unknown;
 
-export function createNeeds(found: Found = () => undefined): Needs {
+export function createNeeds(found: Found = () => undefined): KeyNeeds {
   const have = new Map<string, unknown>();
   const lackingKeys = new Map<string, Uint8Array>();
   const lackingLeases = new Map<string, bigint>();
@@ -56,6 +64,14 @@ export function createNeeds(found: Found = () => undefined): Needs {
     if (have.has(name)) return have.get(name) as T;
     lacking.set(name, fetch);
     throw new Lacking();
+  }
+
+  function give(keys: ReadonlyMap<string, Uint8Array>, kvs: readonly KeyValue[]): void {
+    const byName = new Map(kvs.map((kv) => [`key ${keyText(kv.key)}`, kv]));
+    for (const [name, key] of keys) {
+      have.set(name, byName.get(name));
+      found(key, byName.get(name));
+    }
   }
 
   return {
@@ -83,15 +99,7 @@ export function createNeeds(found: Found = () => undefined): Needs {
       const leases = new Map(lackingLeases);
       const others = new Map(lacking);
       for (const map of [lackingKeys, lackingLeases, lacking]) map.clear();
-      const fetchKeys = async () => {
-        const kvs = new Map(
-          (await findKeys(connection, [...keys.values()])).map((kv) => [`key ${keyText(kv.key)}`, kv]),
-        );
-        for (const [name, key] of keys) {
-          have.set(name, kvs.get(name));
-          found(key, kvs.get(name));
-        }
-      };
+      const fetchKeys = async () => give(keys, await findKeys(connection, [...keys.values()]));
       const fetchAllLeases = async () => {
         const states = await fetchLeases(connection, [...leases.values()]);
         for (const [name, id] of leases) have.set(name, states.get(id));
@@ -101,6 +109,14 @@ export function createNeeds(found: Found = () => undefined): Needs {
         ...(leases.size > 0 ? [fetchAllLeases()] : []),
         ...[...others].map(async ([name, fetch]) => have.set(name, await fetch(connection))),
       ]);
+    },
+    lackingKeys() {
+      const alone = lackingKeys.size > 0 && lackingLeases.size === 0 && lacking.size === 0;
+      return alone ? [...lackingKeys.values()] : undefined;
+    },
+    give(kvs) {
+      give(lackingKeys, kvs);
+      lackingKeys.clear();
     },
   };
 }

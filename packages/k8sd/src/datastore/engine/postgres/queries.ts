@@ -2,6 +2,7 @@ import type { KeyValue } from "../../gen/etcd.ts";
 import type { KeySpan } from "../key-range.ts";
 import type { Change, Past } from "../store.ts";
 import type { Connection, Row, Sql } from "./connection.ts";
+import { type State, toState } from "./schema.ts";
 
 /** Fetches one thing; the same name means the same thing. */
 export interface Query<T> {
@@ -15,6 +16,8 @@ export interface LeaseState {
   readonly remainingMs: number;
 }
 
+/** Columns of `state`. */
+const stateWidth = 4;
 const noBytes = new Uint8Array(0);
 const columnsOf = (table: string) =>
   ["key", "revision", "create_revision", "version", "lease", "value"].map((name) => `${table}.${name}`).join(", ");
@@ -31,6 +34,12 @@ const perSpan = (name: string, text: (where: string) => string): SpanSql => ({
 const ends = (span: KeySpan): readonly unknown[] => [span.key, span.kind === "interval" ? span.end : null];
 
 const find: Sql = { name: "find", text: `SELECT ${columnsOf("h")} ${newest} WHERE x.key = ANY($1::bytea[])` };
+/** One row at least: the state. */
+const findWithState: Sql = {
+  name: "find-with-state",
+  text: `SELECT s.cluster_id, s.member_id, s.revision, s.compact_revision, ${columnsOf("h")}
+    FROM state s LEFT JOIN (current x JOIN history h ON h.revision = x.revision AND h.sub = x.sub) ON x.key = ANY($1::bytea[])`,
+};
 const list = perSpan("list", (where) => `SELECT ${columnsOf("h")} ${newest} WHERE ${where} ORDER BY x.key LIMIT $3`);
 const count = perSpan("count", (where) => `SELECT count(*) FROM current x WHERE ${where}`);
 const at = (where: string, limit: string) =>
@@ -73,6 +82,16 @@ const limitOf = (limit: number): number | null => (limit < 0 ? null : limit);
 
 export async function findKeys(connection: Connection, keys: readonly Uint8Array[]): Promise<KeyValue[]> {
   return (await connection.rows(find, [keys])).map((row) => toKeyValue(row));
+}
+
+/** Of one snapshot. */
+export async function findKeysWithState(
+  connection: Connection,
+  keys: readonly Uint8Array[],
+): Promise<{ readonly state: State; readonly kvs: readonly KeyValue[] }> {
+  const rows = await connection.rows(findWithState, [keys]);
+  const kvs = rows.flatMap((row) => (row[stateWidth] === null ? [] : [toKeyValue(row, stateWidth)]));
+  return { state: toState(rows[0]), kvs };
 }
 
 export const fetchList = async (connection: Connection, span: KeySpan, limit: number): Promise<KeyValue[]> =>

@@ -2,9 +2,10 @@ import { etcdErrors } from "../etcd-error.ts";
 import type { ReadView } from "../store.ts";
 import { type Connect, type Connection, isLost } from "./connection.ts";
 import type { Follower } from "./follower.ts";
+import { createKeyReads } from "./key-reads.ts";
 import { createNeeds, type Needs } from "./needs.ts";
 import { type State, stateColumns, toState } from "./schema.ts";
-import { createSession, type Session } from "./session.ts";
+import { createSession, planOnce, type Session } from "./session.ts";
 
 export interface Readers {
   /** On a snapshot taken after the call. The work may run several times. */
@@ -37,13 +38,23 @@ const begin = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT ${stateCo
 
 export function createReaders(connect: Connect, lookout: Follower["lookout"]): Readers {
   const free: Session[] = Array.from({ length: sessions }, () => createSession(connect));
-  const all = [...free];
+  const ofKeys = createSession(connect, planOnce);
+  const all = [...free, ofKeys];
   let queue: Job[] = [];
   let closed = false;
   let newestStart = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
   /** Good enough to find out what a read asks for before its snapshot is there. */
   let lastState: State | undefined;
+
+  const keyReads = createKeyReads({
+    session: ofKeys,
+    lookout,
+    viewOf,
+    learned: (state) => {
+      lastState = state;
+    },
+  });
 
   function kick(): void {
     const session = free.at(-1);
@@ -112,12 +123,20 @@ export function createReaders(connect: Connect, lookout: Follower["lookout"]): R
     await connection.rows("COMMIT");
   }
 
-  function add(job: Omit<Job, "since">): void {
+  function add(asked: Omit<Job, "since">): void {
+    const job: Job = { ...asked, since: performance.now() };
+    const { run, resolve, reject } = job;
+    const otherwise = () => enqueue(job);
+    const taken = !closed && run && lastState && keyReads.take({ run, resolve, reject, otherwise }, lastState);
+    if (!taken) enqueue(job);
+  }
+
+  function enqueue(job: Job): void {
     if (closed) {
       job.reject(etcdErrors.stopped());
       return;
     }
-    queue.push({ ...job, since: performance.now() });
+    queue.push(job);
     // What arrives in the same turn shares a snapshot.
     if (queue.length === 1) setImmediate(kick);
   }

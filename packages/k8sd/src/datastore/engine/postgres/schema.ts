@@ -106,6 +106,6 @@ export const stateColumns = "cluster_id, member_id, revision, compact_revision";
 
 export function toState(row: readonly unknown[] | undefined): State {
   if (!row) throw new Error("the row of state is gone");
-  const [clusterId, memberId, revision, compactRevision] = row as [bigint, bigint, number, number];
+  const [clusterId, memberId, revision, compactRevision] = row.slice(0, 4) as [bigint, bigint, number, number];
   return { clusterId: BigInt(clusterId), memberId: BigInt(memberId), revision, compactRevision };
 }

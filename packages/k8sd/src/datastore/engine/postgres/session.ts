@@ -7,6 +7,14 @@ export interface Session {
   end(): Promise<void>;
 }
 
+/**
+ * For sessions whose statements look keys up one by one, so what these hold decides nothing about their plans; planning
+ * them anew cost the database more than half of each commit.
+ */
+export async function planOnce(connection: Connection): Promise<void> {
+  await connection.rows("SET plan_cache_mode = force_generic_plan");
+}
+
 /** @param opened prepares a new connection. */
 export function createSession(
   connect: Connect,

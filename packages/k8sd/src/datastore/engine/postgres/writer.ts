@@ -52,14 +52,6 @@ const diskFull = "53100";
 
 const lock: Sql = { name: "lock-state", text: `SELECT ${stateColumns} FROM state FOR UPDATE` };
 
-/**
- * For the writer's session. Its statements look keys up one by one, so what they hold decides nothing about their plans; planning
- * them anew cost the database more than half of each commit.
- */
-export async function planOnce(connection: Connection): Promise<void> {
-  await connection.rows("SET plan_cache_mode = force_generic_plan");
-}
-
 export function createWriter({ session, serverId, log, lookout, committed }: WriterDeps): Writer {
   let queue: Job[] = [];
   let busy = false;
