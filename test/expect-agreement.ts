@@ -1,9 +1,9 @@
 import { expect } from "vitest";
 import { kubectl } from "./expect-node.ts";
 import type { Host } from "./hosts/types.ts";
-import { peersOf } from "./mesh.ts";
+import { meshOf } from "./mesh.ts";
 import { callDaemon } from "./node.ts";
-import { etcdMembers } from "./scenarios/join/nodes.ts";
+import { etcdMemberList } from "./scenarios/join/nodes.ts";
 
 export interface AgreementOptions {
   /** Members that are in by right although their hosts are not asked: off, or cut off. */
@@ -16,8 +16,8 @@ type View = Readonly<Record<string, string>>;
 
 /**
  * After every scenario: the hosts that are given are the cluster, and everything that knows of members says the same: the
- * ledger on each control plane, etcd's members, Kubernetes' Nodes, the mesh on each node, workers; and no token is held for
- * anybody.
+ * ledger on each control plane, etcd's members, Kubernetes' Nodes, the mesh on each node, workers, also where each of them
+ * is; and no token is held for anybody.
  */
 export async function expectAgreement(hosts: readonly Host[], options: AgreementOptions = {}): Promise<void> {
   const { unasked = {}, timeoutMs = 60_000 } = options;
@@ -37,20 +37,28 @@ export async function expectAgreement(hosts: readonly Host[], options: Agreement
     actual[`joins under way on ${name}`] = () => joining(host);
     if (await isActive(host, "k8s-etcd")) {
       wanted[`etcd on ${name}`] = Object.fromEntries(voters.map((each) => [each, "voter"]));
-      actual[`etcd on ${name}`] = () => etcdMembers(host);
+      actual[`etcd on ${name}`] = () => etcdOf(host);
     }
     if (await isActive(host, "k8s-kube-apiserver")) {
       wanted[`Kubernetes on ${name}`] = Object.fromEntries(names.map((each) => [each, "Node"]));
       actual[`Kubernetes on ${name}`] = () => nodesOf(host);
     }
   }
-  for (const { host, name } of own) {
+  for (const { host, name, role } of own) {
     const peers = names.filter((each) => each !== name);
     wanted[`mesh on ${name}`] = Object.fromEntries(peers.map((each) => [each, each in unasked ? "peer" : "alive"]));
-    actual[`mesh on ${name}`] = async () =>
-      Object.fromEntries(
-        Object.entries(await peersOf(host)).map(([each, state]) => [each, each in unasked ? "peer" : state]),
+    actual[`mesh on ${name}`] = async () => {
+      const { peers: found } = await meshOf(host);
+      const placed =
+        role === "control-plane" ? await placer(host) : (_each: string, _at: unknown, what: string) => what;
+      return Object.fromEntries(
+        found.map(({ name: each, state, addresses }) => [
+          each,
+          // Where it was before stays behind that.
+          placed(each, addresses.slice(0, 1).map(hostOf), each in unasked ? "peer" : state),
+        ]),
       );
+    };
   }
   for (const { host, name } of own.filter(({ role }) => role === "worker")) {
     wanted[`what ${name} was told`] = Object.fromEntries(names.map((each) => [each, `active ${roles[each]}`]));
@@ -77,11 +85,45 @@ async function selfOf(host: Host): Promise<{ readonly name: string; readonly rol
   return { name: status.name, role: status["cluster-role"] };
 }
 
-async function ledgerOf(host: Host): Promise<View> {
+interface Recorded {
+  readonly name: string;
+  readonly state: string;
+  readonly role: string;
+  readonly addresses: readonly string[];
+}
+
+async function recordsOf(host: Host): Promise<readonly Recorded[]> {
   const { metadata, error } = await callDaemon(host, "GET", "/1.0/k8sd/members");
-  const { members } = (metadata ?? {}) as { members?: { name: string; state: string; role: string }[] };
-  if (members === undefined) return { error };
-  return Object.fromEntries(members.map(({ name, state, role }) => [name, `${state} ${role}`]));
+  const { members } = (metadata ?? {}) as { members?: Recorded[] };
+  if (members === undefined) throw new Error(error);
+  return members;
+}
+
+async function ledgerOf(host: Host): Promise<View> {
+  return Object.fromEntries((await recordsOf(host)).map(({ name, state, role }) => [name, `${state} ${role}`]));
+}
+
+/** Says of whatever is at an address that the ledger does not have for it where it is. */
+async function placer(host: Host) {
+  const known = new Map((await recordsOf(host)).map(({ name, addresses }) => [name, addresses]));
+  return (name: string, at: readonly string[], what: string): string => {
+    const stray = at.filter((address) => !known.get(name)?.includes(address));
+    return stray.length === 0 ? what : `${what}, at ${stray.join(" and ")}`;
+  };
+}
+
+function hostOf(authority: string): string {
+  return new URL(`https://${authority.replace(/^https:\/\//, "")}`).hostname.replace(/^\[|\]$/g, "");
+}
+
+async function etcdOf(host: Host): Promise<View> {
+  const placed = await placer(host);
+  return Object.fromEntries(
+    (await etcdMemberList(host)).map(({ name, isLearner, peerURLs }) => [
+      name,
+      placed(name, peerURLs.map(hostOf), isLearner ? "learner" : "voter"),
+    ]),
+  );
 }
 
 /** A worker has no ledger: it knows what the mesh, or a control plane, has told it. */

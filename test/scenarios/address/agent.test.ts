@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Network } from "../../hosts/network.ts";
@@ -84,6 +85,7 @@ describe.skipIf(reason !== undefined)("the address of a node that is a cluster b
       }
       const again = await k8s(host, ["set-address", address]);
       expect(again.exitCode, again.stderr).toBe(0);
+      await expectAgreement([host]);
     },
   );
 
@@ -98,6 +100,7 @@ describe.skipIf(reason !== undefined)("the address of a node that is a cluster b
     await becomesReady(host);
     await answers(address);
     if (type === "etcd") expect(await read(host, "value")).toBe("kept");
+    await expectAgreement([host]);
   });
 
   test("of two families changes in each of them, by itself and by command, and the other family can come first [F39]", async () => {
@@ -118,6 +121,7 @@ describe.skipIf(reason !== undefined)("the address of a node that is a cluster b
     expect(await etcdctl(host, "member", "list")).toContain(`https://[${other}]:2380, https://[${other}]:2379`);
     await put(host, "value", "kept");
     expect(await read(host, "value")).toBe("kept");
+    await expectAgreement([host]);
   });
 
   test("stays when only the host's name changes; the node keeps its own [F41] [F42]", async () => {
@@ -133,5 +137,6 @@ describe.skipIf(reason !== undefined)("the address of a node that is a cluster b
     await host.run("systemctl", "restart", "k8s-etcd");
     await becomesReady(host);
     expect(await read(host, "value")).toBe("kept");
+    await expectAgreement([host]);
   });
 });

@@ -33,6 +33,17 @@ export async function members(host: Host): Promise<Record<string, string>> {
 
 /** Name and vote of each member of etcd, as the member on this host says. */
 export async function etcdMembers(host: Host): Promise<Record<string, "voter" | "learner">> {
+  const list = await etcdMemberList(host);
+  return Object.fromEntries(list.map(({ name, isLearner }) => [name, isLearner ? "learner" : "voter"]));
+}
+
+interface EtcdMember {
+  readonly name: string;
+  readonly isLearner?: boolean;
+  readonly peerURLs: readonly string[];
+}
+
+export async function etcdMemberList(host: Host): Promise<readonly EtcdMember[]> {
   const pki = "/etc/kubernetes/pki";
   // A host has one loopback or both.
   const endpoints = "https://127.0.0.1:2379,https://[::1]:2379";
@@ -42,6 +53,5 @@ export async function etcdMembers(host: Host): Promise<Record<string, "voter" | 
     ...["--cert", `${pki}/apiserver-etcd-client.crt`, "--key", `${pki}/apiserver-etcd-client.key`],
     ...["member", "list", "--write-out", "json"],
   );
-  const { members: list } = JSON.parse(stdout) as { members: { name: string; isLearner?: boolean }[] };
-  return Object.fromEntries(list.map(({ name, isLearner }) => [name, isLearner ? "learner" : "voter"]));
+  return (JSON.parse(stdout) as { members: EtcdMember[] }).members;
 }

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectAgreement } from "../../expect-agreement.ts";
 import { k8s } from "../../expect-node.ts";
+import { expectOut, expectRefused, type Identity, identityOf } from "../../expect-out.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Network } from "../../hosts/network.ts";
-import type { Host } from "../../hosts/types.ts";
+import type { Host, HostSnapshot } from "../../hosts/types.ts";
 import { meshOf, peersOf } from "../../mesh.ts";
 import { createNode, createNodeNetwork, waitForDaemon } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
@@ -20,6 +21,8 @@ const soon = { timeout: 15_000, interval: 250 };
 describe.skipIf(reason !== undefined)("the mesh, two control planes and a worker, the agents alone", () => {
   let network: Network;
   const hosts = new Map<Name, Host>();
+  let beforeJoin: HostSnapshot;
+  let identity: Identity;
   const at = (name: Name): Host => {
     const found = hosts.get(name);
     if (found === undefined) throw new Error(`host ${name} was not made`);
@@ -34,6 +37,7 @@ describe.skipIf(reason !== undefined)("the mesh, two control planes and a worker
         hosts.set(name, await createNode({ staged, network, flags: ["--agent-only"] }));
       }),
     );
+    beforeJoin = await at("w1").snapshot();
     const { exitCode, stderr } = await k8s(at("n1"), ["bootstrap", "--name", "n1", "--file", "-"], {
       stdin: etcdConfig,
     });
@@ -41,6 +45,7 @@ describe.skipIf(reason !== undefined)("the mesh, two control planes and a worker
     expect(await meshOf(at("n1"))).toMatchObject({ running: false, peers: [] });
     await joins(at("n2"), "n2", await joinToken(at("n1"), "n2"));
     await joins(at("w1"), "w1", await joinToken(at("n1"), "w1", "--worker"));
+    identity = await identityOf(at("w1"), at("n1"));
   });
   afterAll(async () => {
     for (const host of hosts.values()) await host[Symbol.asyncDispose]();
@@ -101,6 +106,7 @@ describe.skipIf(reason !== undefined)("the mesh, two control planes and a worker
     await at("w1").boot();
     await waitForDaemon(at("w1"));
     await allAlive();
+    await expectAgreement([...hosts.values()]);
     const address = async () => (await meshOf(at("w1"))).peers.find(({ name }) => name === "n2")?.addresses[0];
     await expect.poll(address, soon).toBe(`${moved}:6401`);
   });
@@ -122,5 +128,8 @@ describe.skipIf(reason !== undefined)("the mesh, two control planes and a worker
       expect(stdout).not.toContain(at("w1").address);
       expect(Object.keys(await peersOf(at(name)))).toHaveLength(1);
     }
+    await expectOut(at("w1"), { before: beforeJoin });
+    await expectRefused(identity, at("w1"), [at("n1")]);
+    await expectAgreement([at("n1"), at("n2")]);
   });
 });

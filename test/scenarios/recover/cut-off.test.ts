@@ -5,7 +5,7 @@ import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Host } from "../../hosts/types.ts";
 import { waitForDaemon } from "../../node.ts";
 import { joins, joinToken } from "../join/nodes.ts";
-import { createThree, epochOf, put, read, type Three } from "./three.ts";
+import { createThree, epochOf, isOut, put, read, type Three } from "./three.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -47,6 +47,7 @@ describe.skipIf(reason !== undefined)("a control plane that is recovered althoug
     expect(left.exitCode, left.stderr).toBe(0);
     const removed = await k8s(n2, ["remove-node", n1.name, "--force"]);
     expect(removed.exitCode, removed.stderr).toBe(0);
+    await isOut(three, n1, [n2, n3]);
     await joins(n1, n1.name, await joinToken(n2, n1.name));
     await expectAgreement([n1, n2, n3], { timeoutMs: 60_000 });
     expect(await epochOf(n1)).toBe(1);

@@ -1,8 +1,9 @@
 import { expect } from "vitest";
 import { becomesReady, bootstrap } from "../../expect-node.ts";
+import { expectOut, expectRefused, type Identity, identityOf } from "../../expect-out.ts";
 import { faultEnvironment } from "../../faults/points.ts";
 import type { Network } from "../../hosts/network.ts";
-import type { Host } from "../../hosts/types.ts";
+import type { Host, HostSnapshot } from "../../hosts/types.ts";
 import { callDaemon, createNode, createNodeNetwork } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 import { etcdConfig, joins, joinToken } from "../join/nodes.ts";
@@ -13,6 +14,8 @@ export interface Three extends AsyncDisposable {
   readonly n1: Host;
   readonly n2: Host;
   readonly n3: Host;
+  /** By its name: what a host was before, and what it is known by as a member. */
+  readonly known: Readonly<Record<string, { readonly before: HostSnapshot; readonly identity: Identity }>>;
 }
 
 export async function createThree(): Promise<Three> {
@@ -23,10 +26,15 @@ export async function createThree(): Promise<Three> {
     const create = async (name: string): Promise<Host> =>
       stack.use(await createNode({ name, staged, network, flags: ["--agent-only"], env: faultEnvironment }));
     const [n1, n2, n3] = await Promise.all([create("n1"), create("n2"), create("n3")]);
+    const before = await Promise.all([n1, n2, n3].map((host) => host.snapshot()));
     await bootstrap(n1, etcdConfig);
     for (const host of [n2, n3]) await joins(host, host.name, await joinToken(n1, host.name));
     for (const host of [n1, n2, n3]) await becomesReady(host);
-    return { network, n1, n2, n3, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+    const known: Record<string, { before: HostSnapshot; identity: Identity }> = {};
+    for (const [index, host] of [n1, n2, n3].entries()) {
+      known[host.name] = { before: before[index] ?? {}, identity: await identityOf(host, host === n1 ? n2 : n1) };
+    }
+    return { network, n1, n2, n3, known, [Symbol.asyncDispose]: () => stack.disposeAsync() };
   } catch (error) {
     await stack.disposeAsync();
     throw error;
@@ -61,4 +69,12 @@ export async function epochOf(host: Host): Promise<number | string> {
 export async function backups(host: Host): Promise<readonly string[]> {
   const { stdout } = await host.run("ls", "/var/snap/k8s/common/var/lib/etcd");
   return stdout.split("\n").filter((name) => name.startsWith("before-epoch"));
+}
+
+/** It has learned that it is out, nothing of ours is left on it, and those that are left do not know it any more. */
+export async function isOut({ known }: Three, host: Host, left: readonly Host[]): Promise<void> {
+  const of = known[host.name];
+  if (of === undefined) throw new Error(`${host.name} was not a member`);
+  await expectOut(host, { before: of.before, timeoutMs: 120_000 });
+  await expectRefused(of.identity, host, left);
 }

@@ -1,9 +1,11 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectAgreement } from "../../expect-agreement.ts";
-import { becomesReady, bootstrap, daemonState, k8s } from "../../expect-node.ts";
+import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
+import { expectOut, expectRefused, type Identity, identityOf } from "../../expect-out.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Network } from "../../hosts/network.ts";
-import { scanHost } from "../../hosts/scan.ts";
 import type { Host, HostSnapshot } from "../../hosts/types.ts";
 import { callDaemon, createNode, createNodeNetwork, waitForDaemon } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
@@ -17,7 +19,7 @@ type Name = (typeof names)[number];
 
 describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
   let network: Network;
-  const hosts = new Map<Name, { host: Host; before: HostSnapshot }>();
+  const hosts = new Map<Name, { host: Host; before: HostSnapshot; identity?: Identity }>();
   const at = (name: Name): Host => {
     const found = hosts.get(name);
     if (found === undefined) throw new Error(`host ${name} was not made`);
@@ -40,6 +42,7 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
     await rejoins("n2");
     await rejoins("n3");
     await rejoins("w1", "--worker");
+    await isIn("n1");
   });
   afterAll(async () => {
     for (const { host } of hosts.values()) await host[Symbol.asyncDispose]();
@@ -48,6 +51,14 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
 
   async function rejoins(name: Name, ...flags: string[]): Promise<void> {
     await joins(at(name), name, await joinToken(at("n1"), name, ...flags));
+    await isIn(name);
+  }
+
+  /** From now on it is known by something. */
+  async function isIn(name: Name): Promise<void> {
+    const found = hosts.get(name);
+    const identity = await identityOf(at(name), at(name === "n1" ? "n2" : "n1"));
+    if (found !== undefined) hosts.set(name, { ...found, identity });
   }
 
   async function removes(on: Name, who: string, ...flags: string[]): Promise<void> {
@@ -56,14 +67,14 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
     expect(result.stdout).toBe(`Removed ${who} from cluster.\n\n`);
   }
 
-  /** It has learned that it is out, and nothing of ours is left on it. */
-  async function isClean(name: Name): Promise<void> {
-    await waitForDaemon(at(name));
-    await expect
-      .poll(async () => (await k8s(at(name), ["local-node-status"])).stderr, { timeout: 60_000, interval: 500 })
-      .toContain("not part of a Kubernetes cluster");
-    const left = await scanHost(at(name), hosts.get(name)?.before ?? (await at(name).snapshot()));
-    expect(left.filter((line) => !daemonState.test(line))).toEqual([]);
+  /** It has learned that it is out, nothing of ours is left on it, and what it was known by opens nothing. */
+  async function isClean(name: Name, controlPlanes: readonly Name[] = ["n1", "n2", "n3"]): Promise<void> {
+    const { host, before, identity } = hosts.get(name) ?? {};
+    if (host === undefined || before === undefined) throw new Error(`host ${name} was not made`);
+    await expectOut(host, { before });
+    if (identity === undefined) throw new Error(`${name} was not known as a member`);
+    const left = controlPlanes.filter((each) => each !== name).map(at);
+    await expectRefused(identity, host, left);
   }
 
   const all = (): Host[] => names.map(at);
@@ -93,21 +104,27 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
     await isClean("n1");
     await expectAgreement(without("n1"));
     await joins(at("n1"), "n1", await joinToken(at("n2"), "n1"));
+    await isIn("n1");
     await expectAgreement(all());
   });
 
-  test("by 'k8s leave' on a worker and on a control plane", async () => {
+  test("by 'k8s leave' on a worker, and by the hook of a package that goes on a control plane [B18]", async () => {
+    const hook = await readFile(join(import.meta.dirname, "../../../snap/hooks/remove"), "utf8");
+    await at("n3").writeFile("/run/remove", hook, 0o755);
+    const snap = ["SNAP=/snap/k8s/current", "SNAP_COMMON=/var/snap/k8s/common"];
     for (const name of ["w1", "n3"] as const) {
-      const result = await k8s(at(name), ["leave"]);
+      const argv = name === "w1" ? ["k8s", "leave"] : ["env", ...snap, "/run/remove"];
+      const result = await at(name).tryRun(argv, { timeoutMs: 300_000 });
       expect(result.exitCode, result.stderr).toBe(0);
       expect(result.stdout).toContain(`${name} has left the cluster.`);
+      await at(name).run("rm", "-f", "/run/remove");
       await isClean(name);
       await expectAgreement(without(name));
       await rejoins(name, ...(name === "w1" ? ["--worker"] : []));
     }
   });
 
-  test("[B22] of a node that is dead, by its address; when it is back it learns that it is out", async () => {
+  test("[B18] [B22] of a node that is dead, by its address; when it is back it learns that it is out", async () => {
     const { host } = hosts.get("n3") ?? { host: at("n3") };
     await host.cutPower();
     await removes("n1", host.address);
@@ -131,10 +148,11 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
   test("[B20] two nodes join while one is removed, and all agree", async () => {
     await removes("n1", "w1");
     await removes("n1", "n3");
-    await Promise.all([isClean("w1"), isClean("n3")]);
+    await Promise.all([isClean("w1", ["n1", "n2"]), isClean("n3", ["n1", "n2"])]);
     const worker = await joinToken(at("n1"), "w1", "--worker");
     const third = await joinToken(at("n1"), "n3");
     await Promise.all([joins(at("w1"), "w1", worker), joins(at("n3"), "n3", third), removes("n1", "n2")]);
+    for (const name of ["w1", "n3"] as const) await isIn(name);
     await isClean("n2");
     await expectAgreement(without("n2"));
     await rejoins("n2");
@@ -155,22 +173,12 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
     await expectAgreement(all());
   });
 
-  test("a removed node's certificate is accepted nowhere", async () => {
-    const pair = "/var/snap/k8s/common/var/lib/k8sd/state";
-    // Where the scan does not look.
-    const kept = "/var/tmp/fault-points";
-    await at("w1").run("mkdir", "-p", kept);
-    const curl = (to: Host) =>
-      at("w1").tryRun([
-        ...["curl", "-sk", "--cert", `${kept}/old.crt`, "--key", `${kept}/old.key`],
-        ...["-o", "/dev/null", "-w", "%{http_code}", `https://${to.address}:6400/1.0/k8sd/members`],
-      ]);
-    await at("w1").run("cp", `${pair}/server.crt`, `${kept}/old.crt`);
-    await at("w1").run("cp", `${pair}/server.key`, `${kept}/old.key`);
-    expect((await curl(at("n1"))).stdout).toBe("200");
+  test("a removed node's certificate is accepted nowhere, at once", async () => {
+    const identity = await identityOf(at("w1"), at("n1"));
     await removes("n1", "w1");
+    await expectRefused(identity, at("w1"), [at("n1")]);
     await isClean("w1");
-    for (const name of ["n1", "n2", "n3"] as const) expect((await curl(at(name))).stdout).toBe("403");
+    await expectAgreement(without("w1"));
   });
 
   test("[B18] 'k8s leave --force' cleans a node whose cluster is gone", async () => {
@@ -179,7 +187,7 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
     expect(refused.exitCode).toBe(1);
     const left = await k8s(at("n1"), ["leave", "--force"]);
     expect(left.exitCode, left.stderr).toBe(0);
-    await isClean("n1");
+    await isClean("n1", []);
     await bootstrap(at("n1"));
     await becomesReady(at("n1"));
     const { metadata } = await callDaemon(at("n1"), "GET", "/1.0/k8sd/members");

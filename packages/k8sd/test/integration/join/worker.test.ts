@@ -74,7 +74,7 @@ describe("a worker", () => {
     expect(await membersOf(founder)).toMatchObject({ "node.lan": "active" });
   });
 
-  test("can ask again with the same request id, and gets the same join", async () => {
+  test("can ask again with the same request id, and gets the same join [A11]", async () => {
     await using node = await createNode("w5");
     const joinToken = await token(founder, worker);
     const headers = { "x-request-id": "join-w5" };
