@@ -142,8 +142,21 @@ async function joining(host: Host): Promise<View> {
 }
 
 async function nodesOf(host: Host): Promise<View> {
-  const names = await kubectl(host, "get", "nodes", "-o", "name");
-  return Object.fromEntries([...names.matchAll(/^node\/(.+)$/gm)].map(([, name = ""]) => [name, "Node"]));
+  const placed = await placer(host);
+  const list = await kubectl(
+    host,
+    ...["get", "nodes", "-o"],
+    "jsonpath={range .items[*]}{.metadata.name}{range .status.addresses[?(@.type=='InternalIP')]} {.address}{end}{'\\n'}{end}",
+  );
+  return Object.fromEntries(
+    list
+      .trim()
+      .split("\n")
+      .map((line) => {
+        const [name = "", ...at] = line.split(" ");
+        return [name, placed(name, at, "Node")];
+      }),
+  );
 }
 
 async function isActive(host: Host, unit: string): Promise<boolean> {

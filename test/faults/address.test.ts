@@ -1,15 +1,17 @@
 import { planSetAddress } from "@k8sd/k8sd/cluster/address/plan.ts";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
+import { expectAgreement } from "../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
-import { createNetwork, type Network } from "../hosts/network.ts";
+import { createNetwork } from "../hosts/network.ts";
 import type { Host } from "../hosts/types.ts";
 import { createNode, waitForDaemon } from "../node.ts";
 import { addAddress, otherAddress } from "../scenarios/address/addresses.ts";
-import { etcdConfig, etcdMembers, joins, joinToken } from "../scenarios/join/nodes.ts";
+import { etcdConfig, joins, joinToken } from "../scenarios/join/nodes.ts";
 import { etcdctl } from "../scenarios/recover/three.ts";
 import { stagedForTests } from "../stage.ts";
+import { sharedByCases } from "./anew.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
 
 const reason = hostsUnavailable();
@@ -35,29 +37,24 @@ async function kill(host: Host): Promise<void> {
 }
 
 describe.skipIf(reason !== undefined)("a change of the address of one of two control planes, interrupted", () => {
-  let network: Network;
   let n1: Host;
   let n2: Host;
   let points: FaultPoints;
   let other = "";
 
-  beforeAll(async () => {
-    network = await createNetwork();
+  async function make(stack: AsyncDisposableStack): Promise<void> {
+    const network = stack.use(await createNetwork());
     const staged = await stagedForTests();
-    const create = (name: string) =>
-      createNode({ name, staged, network, flags: ["--agent-only"], env: faultEnvironment });
+    const create = async (name: string) =>
+      stack.use(await createNode({ name, staged, network, flags: ["--agent-only"], env: faultEnvironment }));
     [n1, n2] = await Promise.all([create("n1"), create("n2")]);
     points = createFaultPoints(n2);
     await bootstrap(n1, etcdConfig);
     await joins(n2, "n2", await joinToken(n1, "n2"));
     other = otherAddress(n2);
     await addAddress(n2, other);
-  });
-  afterAll(async () => {
-    await n1?.[Symbol.asyncDispose]();
-    await n2?.[Symbol.asyncDispose]();
-    await network?.[Symbol.asyncDispose]();
-  });
+  }
+  sharedByCases({ make, hosts: () => [n1, n2] });
 
   /** Node, ledger, etcd and listener say the same, and the datastore works. */
   async function isAt(address: string): Promise<void> {
@@ -68,7 +65,7 @@ describe.skipIf(reason !== undefined)("a change of the address of one of two con
     await expect.poll(peers, { timeout: 60_000 }).toContain(`n2, https://${address}:2380, https://${address}:2379`);
     const listed = async () => (await k8s(n1, ["status"])).stdout;
     await expect.poll(listed, { timeout: 60_000 }).toContain(`${address}:6400`);
-    expect(await etcdMembers(n1)).toEqual({ n1: "voter", n2: "voter" });
+    await expectAgreement([n1, n2]);
     await n1.run("curl", "-sSk", "--retry", "5", "--retry-all-errors", `https://${address}:6400/core/1.0/ready`);
   }
 

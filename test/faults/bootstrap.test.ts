@@ -5,7 +5,7 @@ import {
   planBootstrap,
 } from "@k8sd/k8sd/cluster/bootstrap/plan.ts";
 import type { BoundaryMoment } from "@k8sd/k8sd/operations/boundary.ts";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
 import { becomesReady, bootstrap, daemonState, k8s } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
@@ -13,6 +13,7 @@ import { scanHost } from "../hosts/scan.ts";
 import type { Host, HostSnapshot } from "../hosts/types.ts";
 import { createNode, waitForDaemon } from "../node.ts";
 import { stagedForTests } from "../stage.ts";
+import { sharedByCases } from "./anew.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
 
 const reason = hostsUnavailable();
@@ -115,8 +116,13 @@ for (const kind of kinds) {
       points = createFaultPoints(host);
       before = await host.snapshot();
     }
-    beforeAll(fresh);
-    afterAll(() => host?.[Symbol.asyncDispose]());
+    sharedByCases({
+      make: (stack) => {
+        stack.defer(() => host?.[Symbol.asyncDispose]());
+        return fresh();
+      },
+      hosts: () => [host],
+    });
 
     /** The promise: a member that works, or a host on which nothing of ours is left. */
     async function isMemberOrClean(): Promise<"member" | "clean"> {

@@ -1,8 +1,9 @@
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { planRebuild } from "@k8sd/k8sd/cluster/snapshot/restore-plan.ts";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
+import { expectAgreement } from "../expect-agreement.ts";
 import { becomesReady, bootstrap, daemonState, k8s } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
 import { scanHost } from "../hosts/scan.ts";
@@ -10,6 +11,7 @@ import type { Host, HostSnapshot } from "../hosts/types.ts";
 import { createNode, waitForDaemon } from "../node.ts";
 import { put, read } from "../scenarios/snapshot/keys.ts";
 import { stagedForTests } from "../stage.ts";
+import { sharedByCases } from "./anew.ts";
 import { kill } from "./join-setup.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
 
@@ -45,19 +47,17 @@ describe.skipIf(reason !== undefined).each(engines)(
       }
       before = await host.snapshot();
     }
-    beforeAll(async () => {
-      source = await createNode({ staged: await stagedForTests(), flags: ["--agent-only"] });
+    async function make(stack: AsyncDisposableStack): Promise<void> {
+      stack.defer(() => host?.[Symbol.asyncDispose]());
+      source = stack.use(await createNode({ staged: await stagedForTests(), flags: ["--agent-only"] }));
       await bootstrap(source);
       await put(source, "kept", "value");
       expect(await k8s(source, ["snapshot", "key", "--out", keyFile])).toMatchObject({ exitCode: 0 });
       expect(await k8s(source, ["snapshot", "save", "--directory", "/root/saved"])).toMatchObject({ exitCode: 0 });
       await source.run("sh", "-c", "mv /root/saved/* /root/snapshot");
       await fresh();
-    });
-    afterAll(async () => {
-      await host?.[Symbol.asyncDispose]();
-      await source?.[Symbol.asyncDispose]();
-    });
+    }
+    sharedByCases({ make, hosts: () => [source, host] });
 
     test.each(cases)('in "$title" by killing $victim, is the cluster or clean', async ({ step, victim }) => {
       await points.hold(step, "in-run");
@@ -75,6 +75,7 @@ describe.skipIf(reason !== undefined).each(engines)(
       if (step >= commit) {
         await becomesReady(host);
         expect(await read(host, "kept")).toBe("value");
+        await expectAgreement([host]);
         await fresh();
         return;
       }

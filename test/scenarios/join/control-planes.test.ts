@@ -44,9 +44,10 @@ describe.skipIf(reason !== undefined)("control planes on etcd", () => {
       expect(await members(host(node))).toEqual({ [founder]: "active", n2: "active", n3: "active" });
       expect(await etcdMembers(host(node))).toEqual({ [founder]: "voter", n2: "voter", n3: "voter" });
     }
+    await expectAgreement([host(n1), host(n2), host(n3)]);
   });
 
-  test("refuse a token that is expired, of another name or cut off; nothing is left on the host", async () => {
+  test("refuse a token that is expired, of another name or cut off; nothing is left on the host [G43] [G45]", async () => {
     const used = await joinToken(host(n1), "n4", "--expires-in", "1s");
     const attempts: [string, string, RegExp][] = [
       ["n5", await joinToken(host(n1), "n6"), /the token is for a node with the name "n6"/],
@@ -77,6 +78,7 @@ describe.skipIf(reason !== undefined)("control planes on etcd", () => {
     await running;
     expect(await etcdMembers(host(n1))).not.toHaveProperty("n4");
     expect(await members(host(n1))).not.toHaveProperty("n4");
+    await expectAgreement([host(n1), host(n2), host(n3)]);
     expect((await scanHost(host(n4), before)).filter((line) => !daemonState.test(line))).toEqual([]);
   });
 
