@@ -1,14 +1,16 @@
 import { planRecover, planRejoin } from "@k8sd/k8sd/cluster/recover/plan.ts";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
+import { expectAgreement } from "../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
-import { createNetwork, type Network } from "../hosts/network.ts";
+import { createNetwork } from "../hosts/network.ts";
 import type { Host } from "../hosts/types.ts";
 import { createNode, waitForDaemon } from "../node.ts";
 import { etcdConfig, etcdMembers, joins, joinToken } from "../scenarios/join/nodes.ts";
 import { epochOf, put, read } from "../scenarios/recover/three.ts";
 import { stagedForTests } from "../stage.ts";
+import { sharedByCases } from "./anew.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
 
 const reason = hostsUnavailable();
@@ -42,30 +44,26 @@ async function end(host: Host, victim: Victim): Promise<void> {
 
 /** Two control planes of which one is off: nobody can write. */
 describe.skipIf(reason !== undefined)("a recovery, interrupted", () => {
-  let network: Network;
   let n1: Host;
   let n2: Host;
   let points1: FaultPoints;
   let points2: FaultPoints;
   let epoch = 1;
 
-  beforeAll(async () => {
-    network = await createNetwork();
+  async function make(stack: AsyncDisposableStack): Promise<void> {
+    epoch = 1;
+    const network = stack.use(await createNetwork());
     const staged = await stagedForTests();
-    const create = (name: string) =>
-      createNode({ name, staged, network, flags: ["--agent-only"], env: faultEnvironment });
+    const create = async (name: string) =>
+      stack.use(await createNode({ name, staged, network, flags: ["--agent-only"], env: faultEnvironment }));
     [n1, n2] = await Promise.all([create("n1"), create("n2")]);
     points1 = createFaultPoints(n1);
     points2 = createFaultPoints(n2);
     await bootstrap(n1, etcdConfig);
     await joins(n2, "n2", await joinToken(n1, "n2"));
     await put(n1, "value", "kept");
-  });
-  afterAll(async () => {
-    await n1?.[Symbol.asyncDispose]();
-    await n2?.[Symbol.asyncDispose]();
-    await network?.[Symbol.asyncDispose]();
-  });
+  }
+  sharedByCases({ make, hosts: () => [n1, n2] });
 
   async function loseQuorum(): Promise<void> {
     if (!n2.isOn) return;
@@ -79,6 +77,7 @@ describe.skipIf(reason !== undefined)("a recovery, interrupted", () => {
     await expect.poll(() => etcdMembers(n1).catch(String), { timeout: 60_000 }).toEqual({ n1: "voter", n2: "voter" });
     await becomesReady(n2);
     expect(await read(n2, "value")).toBe("kept");
+    await expectAgreement([n1, n2]);
   }
 
   const ran = () => k8s(n1, ["recover", "--yes"]).catch(() => undefined);

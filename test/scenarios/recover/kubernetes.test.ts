@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s, kubectl } from "../../expect-node.ts";
+import { expectOut, expectRefused, type Identity, identityOf } from "../../expect-out.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Network } from "../../hosts/network.ts";
-import type { Host } from "../../hosts/types.ts";
+import type { Host, HostSnapshot } from "../../hosts/types.ts";
 import { webImage } from "../../kubernetes/images/names.ts";
 import { createNode, createNodeNetwork } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
@@ -18,13 +19,17 @@ describe.skipIf(reason !== undefined)("Kubernetes of a cluster that lost one of 
   let network: Network;
   let n1: Host;
   let n2: Host;
+  let before: HostSnapshot;
+  let identity: Identity;
 
   beforeAll(async () => {
     const staged = await stagedForTests();
     network = await createNodeNetwork(staged);
     [n1, n2] = (await Promise.all(["n1", "n2"].map((name) => createNode({ name, staged, network })))) as [Host, Host];
+    before = await n2.snapshot();
     await bootstrap(n1, config);
     await joins(n2, "n2", await joinToken(n1, "n2"));
+    identity = await identityOf(n2, n1);
     await becomesReady(n1, "120s");
   });
   afterAll(async () => {
@@ -63,9 +68,13 @@ describe.skipIf(reason !== undefined)("Kubernetes of a cluster that lost one of 
     await expect.poll(() => podsOn("n1"), { timeout: 60_000 }).not.toContain(before.split(" ")[0]);
   });
 
-  test("takes the lost one out, and agrees on who is left", async () => {
+  test("takes the lost one out, and agrees on who is left; what was lost is clean when it comes back", async () => {
     const removed = await k8s(n1, ["remove-node", "n2", "--force"]);
     expect(removed.exitCode, removed.stderr).toBe(0);
+    await expectAgreement([n1], { timeoutMs: 60_000 });
+    await n2.boot();
+    await expectOut(n2, { before, timeoutMs: 180_000 });
+    await expectRefused(identity, n2, [n1]);
     await expectAgreement([n1], { timeoutMs: 60_000 });
   });
 });
