@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s, kubectl } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Host } from "../../hosts/types.ts";
@@ -58,6 +59,7 @@ describe.skipIf(reason !== undefined)("a node with pods gets another address", (
     expect(await kubectl(host, "exec", "deployment/web", "--", "echo", "said")).toBe("said\n");
     // Bearer tokens are asked of k8sd at its new address.
     expect((await kubectl(host, "auth", "can-i", "get", "pods")).trim()).toBe("yes");
+    await expectAgreement([host]);
   }
 
   test("by one command, and they go on as if nothing had happened", async () => {
