@@ -49,6 +49,8 @@ export interface Node {
   pausedUntil: number;
   side: number;
   sent: number;
+  /** With whom it has a connection: a message got through in either direction since both run. */
+  readonly links: Set<NodeId>;
 }
 
 export interface World {
@@ -95,6 +97,7 @@ export function createWorld(options: WorldOptions, observer: Observer): World {
     pausedUntil: 0,
     side: 0,
     sent: 0,
+    links: new Set(),
   }));
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const members = nodes.map(({ id, index }) => ({ id, addresses: [addressOf(index)] }));
@@ -140,9 +143,16 @@ export function createWorld(options: WorldOptions, observer: Observer): World {
           if (options.mutation === "ghosts answer") ghost(to, from, bytes);
           return;
         }
-        if (from.side === to.side) onNode(to, core, "messages", () => core.receive(from.id, mutate(to, bytes)));
+        if (from.side !== to.side) return;
+        if (from.core !== undefined) link(from, to);
+        onNode(to, core, "messages", () => core.receive(from.id, mutate(to, bytes)));
       });
     }
+  }
+
+  function link(one: Node, other: Node): void {
+    one.links.add(other.id);
+    other.links.add(one.id);
   }
 
   function ghost(dead: Node, to: Node, bytes: Uint8Array): void {
@@ -177,6 +187,7 @@ export function createWorld(options: WorldOptions, observer: Observer): World {
             if (options.mutation === "never pulls" && decode(bytes)?.type === "pull") return;
             deliver(node, target, bytes);
           },
+          connected: (ids) => ids.filter((id) => node.links.has(id)),
         },
         authority: simulatedAuthority(node, byId, options.mutation === "believes every author"),
         store,
@@ -198,6 +209,8 @@ export function createWorld(options: WorldOptions, observer: Observer): World {
 
   function crash(node: Node): void {
     node.core?.stop();
+    for (const id of node.links) byId.get(id)?.links.delete(node.id);
+    node.links.clear();
     node.core = undefined;
     node.downSince = events.now;
     held.delete(node.id);

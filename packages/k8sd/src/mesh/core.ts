@@ -6,7 +6,7 @@ import type { DetectorOptions } from "./detector-options.ts";
 import type { Detector, LivenessChange } from "./liveness.ts";
 import type { NodeAddresses } from "./messages.ts";
 import { createReplica, type Replica, type ReplicaOptions, type ReplicaStore } from "./replica.ts";
-import { type Head, type MeshClock, type NodeId, type Random, type Sender, sample } from "./types.ts";
+import { type Head, type MeshClock, type NodeId, type Random, type Sender, someOf } from "./types.ts";
 
 /** What the ledger says of a node, as far as the mesh needs it. */
 export interface CoreMember {
@@ -105,7 +105,7 @@ export function createCore(options: CoreOptions, deps: CoreDeps): Core {
 
   function learn(entries: readonly NodeAddresses[]): void {
     const news = entries.filter((entry) => entry.id !== self && book.learn(entry));
-    if (news.length > 0) tellAddresses(sample(detector.live(), options.replica.fanout, deps.random), news);
+    if (news.length > 0) tellAddresses(someOf(detector.live(), options.replica.fanout, deps.sender, deps.random), news);
   }
 
   return {

@@ -2,6 +2,12 @@
 export interface DetectorOptions {
   /** Between two probes of one node. Each node is probed once in this time on average, whatever the size of the cluster. */
   readonly probeIntervalMs: number;
+  /** With at most so many others, each node probes all of them in turn; with more, those next to it on the rings. */
+  readonly watchesAllUpTo: number;
+  /** How many others watch a node of a large cluster. */
+  readonly rings: number;
+  /** One probe in so many goes to anybody, so that round-trip times and last contacts of all are known some time. */
+  readonly anyProbeEvery: number;
   /** Without an answer after this, others are asked to probe. */
   readonly directTimeoutMs: number;
   /** How many others are asked. */
@@ -9,6 +15,8 @@ export interface DetectorOptions {
   /** One probe in so many goes to a node that is held for dead, so that both sides of a healed partition find each other. */
   readonly deadProbeEvery: number;
   readonly gossipIntervalMs: number;
+  /** Of news that nobody's life depends on. */
+  readonly calmGossipIntervalMs: number;
   readonly gossipFanout: number;
   /** Each rumour is passed on this often × log10 of the cluster size by each node. */
   readonly retransmitFactor: number;
@@ -30,6 +38,8 @@ export interface DetectorOptions {
   readonly lateMs: number;
   /** After that it judges nobody until it has read what arrived meanwhile. */
   readonly settleMs: number;
+  /** Who is new in the ledger has this long to speak first; before that nobody asks whether it is alive. */
+  readonly newcomerMs: number;
   /** A node that leaves goes after this, also when nobody has confirmed it. */
   readonly leaveDeadlineMs: number;
 }
@@ -42,10 +52,14 @@ export interface DetectorOptions {
  */
 export const detectorDefaults: DetectorOptions = {
   probeIntervalMs: 400,
+  watchesAllUpTo: 16,
+  rings: 6,
+  anyProbeEvery: 25,
   directTimeoutMs: 180,
   indirectProbes: 3,
   deadProbeEvery: 5,
   gossipIntervalMs: 100,
+  calmGossipIntervalMs: 500,
   gossipFanout: 3,
   retransmitFactor: 4,
   updatesPerGossip: 48,
@@ -58,6 +72,7 @@ export const detectorDefaults: DetectorOptions = {
   awarenessMax: 8,
   lateMs: 150,
   settleMs: 400,
+  newcomerMs: 65_000,
   leaveDeadlineMs: 2_000,
 };
 

@@ -2,6 +2,7 @@ import { assertNever } from "../lib/assert-never.ts";
 import { encode } from "./codec.ts";
 import { type DetectorOptions, retransmits, suspicionTimeout } from "./detector-options.ts";
 import { createFarewell, type Farewell } from "./farewell.ts";
+import { createGossip } from "./gossip.ts";
 import type { Detector, DetectorDeps } from "./liveness.ts";
 import { createMemberTable, type Entry, type Liveness, supersedes } from "./member-table.ts";
 import type { DetectorMessage, Update } from "./messages.ts";
@@ -9,7 +10,7 @@ import { opinionOf, updateOf } from "./opinions.ts";
 import { createProber } from "./prober.ts";
 import { createRumours } from "./rumours.ts";
 import { createTimers } from "./timers.ts";
-import { type LivenessState, type NodeId, sample } from "./types.ts";
+import { type LivenessState, type NodeId, someOf } from "./types.ts";
 
 const syncPart = 256;
 /** An unasked answer to one node at most this often, and an exchange with any that came back. */
@@ -24,18 +25,29 @@ export function createDetector(
   const { self } = options;
   const table = createMemberTable(self);
   const rumours = createRumours();
-  const me = table.add(self, clock.wallTime());
+  const me = table.add(self, clock.wallTime(), false);
   table.set(me, "alive", options.incarnation, clock.wallTime());
   const timers = createTimers(options, { clock, onPause: () => prober.blameSelf() });
-  let gossiping = false;
   let syncedAt = Number.NEGATIVE_INFINITY;
   let farewell: Farewell | undefined;
+  let started = false;
+
+  const gossip = createGossip(options, {
+    timers,
+    random,
+    sender,
+    rumours,
+    live: () => table.live(),
+    awareness: () => prober.awareness,
+    tell: (to) => send(to, options.updatesPerGossip, (from) => ({ type: "gossip", ...from })),
+  });
 
   const prober = createProber(options, {
     clock,
     random,
     timers,
     table,
+    sender,
     ping: (to, seq) => send(to, options.updatesPerProbe, (from) => ({ type: "ping", ...from, seq, head: deps.head() })),
     askToPing: (helper, target, seq) =>
       send(helper, options.updatesPerProbe, (from) => ({ type: "ping-request", ...from, seq, target })),
@@ -65,26 +77,6 @@ export function createDetector(
     sender.send(to, encode(build({ incarnation: me.incarnation, leaving: farewell !== undefined, updates })));
   }
 
-  function spread(update: Update): void {
-    rumours.add(update);
-    if (gossiping) return;
-    gossiping = true;
-    timers.after(options.gossipIntervalMs * random.next(), gossip);
-  }
-
-  function tellSome(count: number): void {
-    for (const to of sample(table.live(), count, random)) {
-      if (rumours.empty) break;
-      send(to, options.updatesPerGossip, (from) => ({ type: "gossip", ...from }));
-    }
-  }
-
-  function gossip(): void {
-    tellSome(options.gossipFanout);
-    gossiping = !rumours.empty;
-    if (gossiping) timers.after(options.gossipIntervalMs, gossip);
-  }
-
   function change(entry: Entry, state: LivenessState, incarnation: number): void {
     entry.suspicion?.cancel();
     entry.suspicion = undefined;
@@ -102,7 +94,9 @@ export function createDetector(
       const first = entry.state === "unknown";
       change(entry, update.state, update.incarnation);
       // What an exchange of everything brings to a node that has just started is no news to the others.
-      if (!first || !bySync) spread({ id: update.id, state: update.state, incarnation: update.incarnation });
+      if (first && bySync) return;
+      const { id, state, incarnation } = update;
+      gossip.spread({ id, state, incarnation }, first && state === "alive" ? "calm" : "urgent");
     }
   }
 
@@ -114,9 +108,7 @@ export function createDetector(
     table.set(me, state, update.incarnation + 1, clock.wallTime());
     // Others had a reason to think so: this node was slow.
     if (update.state === "suspect") prober.blameSelf();
-    spread({ id: self, state, incarnation: me.incarnation });
-    // At once, and to more than a rumour goes to: a process that is starved may not get another turn in time.
-    tellSome(2 * options.gossipFanout);
+    gossip.object({ id: self, state, incarnation: me.incarnation });
   }
 
   function suspect(entry: Entry, update: Update): void {
@@ -128,7 +120,7 @@ export function createDetector(
       running.cancel();
       const timeout = suspicionTimeout(options, table.size, running.accusers.size - 1);
       running.cancel = timers.judge(Math.max(0, running.startedAt + timeout - clock.monotonic()), () => condemn(entry));
-      spread({ id, state: "suspect", incarnation, by });
+      gossip.spread({ id, state: "suspect", incarnation, by }, "urgent");
       return;
     }
     if (entry.state === "unknown" ? incarnation < entry.incarnation : !supersedes(update, entry)) return;
@@ -138,14 +130,14 @@ export function createDetector(
       accusers: new Set([by]),
       cancel: timers.judge(suspicionTimeout(options, table.size, 0), () => condemn(entry)),
     };
-    spread({ id, state: "suspect", incarnation, by });
+    gossip.spread({ id, state: "suspect", incarnation, by }, "urgent");
     // About so many others look for themselves at once: their word shortens the time, or their probe lets it object.
     if (by !== self && random.next() * table.size < 2 * options.confirmations) prober.probe(id);
   }
 
   function condemn(entry: Entry): void {
     change(entry, "dead", entry.incarnation);
-    spread({ id: entry.id, state: "dead", incarnation: entry.incarnation });
+    gossip.spread({ id: entry.id, state: "dead", incarnation: entry.incarnation }, "urgent");
   }
 
   function heard(entry: Entry, message: DetectorMessage): void {
@@ -236,21 +228,28 @@ export function createDetector(
   }
 
   function syncTick(): void {
-    const [to] = sample(table.live(), 1, random);
+    const [to] = someOf(table.live(), 1, sender, random);
     if (to !== undefined) sync(to);
     timers.after(options.syncIntervalMs * (0.5 + random.next()), syncTick);
   }
 
   return {
     start: () => {
-      spread({ id: self, state: "alive", incarnation: me.incarnation });
+      started = true;
+      gossip.spread({ id: self, state: "alive", incarnation: me.incarnation }, "calm");
       prober.start();
       timers.after(options.syncIntervalMs * random.next(), syncTick);
     },
     stop: () => timers.stop(),
     setMembers: (ids) => {
       const wanted = new Set(ids);
-      for (const id of wanted) if (table.get(id) === undefined) table.add(id, clock.wallTime());
+      // Whom the first list names may wait for this node in turn.
+      const awaited = started && table.size > 1;
+      for (const id of wanted) {
+        if (table.get(id) !== undefined) continue;
+        table.add(id, clock.wallTime(), awaited);
+        if (awaited) timers.after(options.newcomerMs, () => table.expect(id));
+      }
       for (const { id } of [...table.entries()]) {
         if (id === self || wanted.has(id)) continue;
         table.delete(id)?.suspicion?.cancel();
@@ -278,7 +277,7 @@ export function createDetector(
         done,
       });
       table.set(me, "left", me.incarnation + 1, clock.wallTime());
-      spread({ id: self, state: "left", incarnation: me.incarnation });
+      gossip.spread({ id: self, state: "left", incarnation: me.incarnation }, "urgent");
       farewell.start();
     },
     get incarnation() {

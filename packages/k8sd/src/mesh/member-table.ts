@@ -1,4 +1,5 @@
 import type { Update } from "./messages.ts";
+import { nextOnRings } from "./rings.ts";
 import type { LivenessState, NodeId } from "./types.ts";
 
 /** What this node believes of one node. */
@@ -31,6 +32,8 @@ export interface Entry {
   rttMs: number | undefined;
   skewMs: number | undefined;
   suspicion: Suspicion | undefined;
+  /** New in the ledger: it speaks first. */
+  awaited: boolean;
   /** Monotonic time of the last unasked message that told the node what is believed of it. */
   toldAt: number;
 }
@@ -53,12 +56,16 @@ export interface MemberTable {
   readonly size: number;
   get(id: NodeId): Entry | undefined;
   entries(): Iterable<Entry>;
-  add(id: NodeId, now: number): Entry;
+  add(id: NodeId, now: number, awaited: boolean): Entry;
+  /** It had its time to speak first. */
+  expect(id: NodeId): void;
   delete(id: NodeId): Entry | undefined;
   set(entry: Entry, state: LivenessState, incarnation: number, now: number): void;
-  /** All others that are neither dead nor gone: whom to talk to. */
+  /** All others that are neither dead nor gone, nor awaited: whom to talk to. */
   live(): readonly NodeId[];
   dead(): readonly NodeId[];
+  /** Those of `live` that are next to this node on so many rings. */
+  neighbours(rings: number): readonly NodeId[];
   /** Equal on two nodes that believe the same of everybody; a suspicion is no belief yet. */
   readonly digest: number;
 }
@@ -73,10 +80,15 @@ export function createMemberTable(self: NodeId): MemberTable {
     live = undefined;
     dead = undefined;
   };
-  const others = (wanted: (state: LivenessState) => boolean): NodeId[] => {
+  const others = (wanted: (entry: Entry) => boolean): NodeId[] => {
     const ids: NodeId[] = [];
-    for (const entry of table.values()) if (entry.id !== self && wanted(entry.state)) ids.push(entry.id);
+    for (const entry of table.values()) if (entry.id !== self && wanted(entry)) ids.push(entry.id);
     return ids;
+  };
+
+  const liveOnes = (): readonly NodeId[] => {
+    live ??= others(({ state, awaited }) => state !== "dead" && state !== "left" && !(awaited && state === "unknown"));
+    return live;
   };
 
   return {
@@ -88,7 +100,7 @@ export function createMemberTable(self: NodeId): MemberTable {
     },
     get: (id) => table.get(id),
     entries: () => table.values(),
-    add: (id, now) => {
+    add: (id, now, awaited) => {
       const entry: Entry = {
         id,
         hash: hashOf(id),
@@ -99,11 +111,18 @@ export function createMemberTable(self: NodeId): MemberTable {
         rttMs: undefined,
         skewMs: undefined,
         suspicion: undefined,
+        awaited,
         toldAt: Number.NEGATIVE_INFINITY,
       };
       table.set(id, entry);
       changed();
       return entry;
+    },
+    expect: (id) => {
+      const entry = table.get(id);
+      if (entry === undefined) return;
+      entry.awaited = false;
+      changed();
     },
     delete: (id) => {
       const entry = table.get(id);
@@ -123,12 +142,15 @@ export function createMemberTable(self: NodeId): MemberTable {
       entry.incarnation = incarnation;
       digest = (digest ^ share(entry)) >>> 0;
     },
-    live: () => {
-      live ??= others((state) => state !== "dead" && state !== "left");
-      return live;
-    },
+    live: liveOnes,
+    neighbours: (rings) =>
+      nextOnRings(
+        hashOf(self),
+        liveOnes().flatMap((id) => table.get(id) ?? []),
+        rings,
+      ),
     dead: () => {
-      dead ??= others((state) => state === "dead");
+      dead ??= others(({ state }) => state === "dead");
       return dead;
     },
   };

@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { lookup } from "node:dns/promises";
+import { sleep } from "../lib/wait.ts";
 import type { PeerCache } from "./address-book.ts";
 import { createAuthority } from "./authority.ts";
 import { type Core, createCore } from "./core.ts";
@@ -93,6 +94,8 @@ export interface Mesh {
 const feedLimit = 4_096;
 /** `k8s mesh` waits for it; a way that is not open after this is not open. */
 const diagnoseMs = 3_000;
+/** In a large cluster a node has not probed everybody yet: so many are, when a report is asked for, and so long it waits. */
+const measured = { peers: 64, waitMs: 1_000, pollMs: 20 } as const;
 
 export function createMesh(options: MeshOptions, deps: MeshDeps): Mesh {
   const identity = meshIdentity(deps.nodeKey);
@@ -153,6 +156,7 @@ export function createMesh(options: MeshOptions, deps: MeshDeps): Mesh {
             const member = members.get(to);
             if (member !== undefined) transport?.send(member.peerId, message);
           },
+          connected: (ids) => ids.filter((id) => transport?.connected(members.get(id)?.peerId ?? "")),
         },
         broadcast: (message) => transport?.broadcast(message),
         onLiveness: (change) => liveness.push(change),
@@ -170,6 +174,18 @@ export function createMesh(options: MeshOptions, deps: MeshDeps): Mesh {
   function running(): Core {
     if (core === undefined) throw new Error("the mesh is not started");
     return core;
+  }
+
+  async function measureSome(signal: AbortSignal): Promise<void> {
+    const { detector } = running();
+    const unmeasured = () =>
+      [...detector.view()].flatMap(([id, { state, rttMs }]) =>
+        id !== options.self && state === "alive" && rttMs === undefined ? [id] : [],
+      );
+    const wanted = new Set(unmeasured().slice(0, measured.peers));
+    for (const id of wanted) detector.hint(id);
+    const until = clock.monotonic() + measured.waitMs;
+    while (clock.monotonic() < until && unmeasured().some((id) => wanted.has(id))) await sleep(measured.pollMs, signal);
   }
 
   async function reportOf(id: NodeId, state: Liveness, signal: AbortSignal): Promise<PeerReport | undefined> {
@@ -229,6 +245,7 @@ export function createMesh(options: MeshOptions, deps: MeshDeps): Mesh {
     leave: () => new Promise((resolve) => running().detector.leave(resolve)),
     report: async (signal) => {
       const deadline = AbortSignal.any([signal, AbortSignal.timeout(diagnoseMs)]);
+      await measureSome(signal);
       const peers = [...running().detector.view()].map(([id, state]) => reportOf(id, state, deadline));
       return (await Promise.all(peers)).flatMap((peer) => (peer === undefined ? [] : [peer]));
     },

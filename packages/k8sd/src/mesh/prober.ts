@@ -1,13 +1,14 @@
 import type { DetectorOptions } from "./detector-options.ts";
 import type { MemberTable } from "./member-table.ts";
 import type { Timers } from "./timers.ts";
-import { type MeshClock, type NodeId, type Random, sample, shuffled } from "./types.ts";
+import { type MeshClock, type NodeId, type Random, type Sender, sample, shuffled, someOf } from "./types.ts";
 
 export interface ProberDeps {
   readonly clock: MeshClock;
   readonly random: Random;
   readonly timers: Timers;
   readonly table: MemberTable;
+  readonly sender: Pick<Sender, "connected">;
   ping(to: NodeId, seq: number): void;
   askToPing(helper: NodeId, target: NodeId, seq: number): void;
   tellNack(to: NodeId, seq: number): void;
@@ -48,7 +49,7 @@ export interface Prober {
 const maxRelays = 1024;
 
 export function createProber(options: DetectorOptions, deps: ProberDeps): Prober {
-  const { clock, random, timers, table } = deps;
+  const { clock, random, timers, table, sender } = deps;
   const probes = new Map<number, Probe>();
   const relays = new Map<number, Relay>();
   let nextSeq = 1;
@@ -61,6 +62,12 @@ export function createProber(options: DetectorOptions, deps: ProberDeps): Prober
   };
   const scale = (): number => awareness + 1;
 
+  /** All in a small cluster; in a large one those next on the rings. */
+  function watched(): readonly NodeId[] {
+    const live = table.live();
+    return live.length <= options.watchesAllUpTo ? live : table.neighbours(options.rings);
+  }
+
   /** Round robin in an order that is shuffled each time: no node waits longer than two rounds. */
   function next(): NodeId | undefined {
     slots++;
@@ -68,12 +75,13 @@ export function createProber(options: DetectorOptions, deps: ProberDeps): Prober
     if (dead.length > 0 && (slots % options.deadProbeEvery === 0 || table.live().length === 0)) {
       return sample(dead, 1, random)[0];
     }
+    if (slots % options.anyProbeEvery === 0) return sample(table.live(), 1, random)[0];
     for (let rounds = 0; rounds < 2; rounds++) {
       for (let id = round.pop(); id !== undefined; id = round.pop()) {
         const state = table.get(id)?.state;
         if (state !== undefined && state !== "dead" && state !== "left") return id;
       }
-      round = shuffled(table.live(), random);
+      round = shuffled(watched(), random);
     }
     return undefined;
   }
@@ -97,7 +105,7 @@ export function createProber(options: DetectorOptions, deps: ProberDeps): Prober
         // Whether a node came back is no accusation: one's own probe is enough.
         const dead = table.get(target)?.state === "dead";
         const others = dead ? [] : table.live().filter((id) => id !== target);
-        const helpers = sample(others, options.indirectProbes, random);
+        const helpers = someOf(others, options.indirectProbes, sender, random);
         running.asked = helpers.length;
         for (const helper of helpers) {
           running.helpers.add(helper);

@@ -12,7 +12,7 @@ import {
 } from "./ledger-state.ts";
 import type { Chunk, LedgerEntry, ReplicaMessage, SignedHead } from "./messages.ts";
 import { createPuller } from "./puller.ts";
-import { type Head, isNewer, type MeshClock, type NodeId, noHead, type Random, type Sender, sample } from "./types.ts";
+import { type Head, isNewer, type MeshClock, type NodeId, noHead, type Random, type Sender, someOf } from "./types.ts";
 
 /** Everything the ledger holds at one revision, as a control plane read it from the datastore in one transaction. */
 export interface LedgerRevision extends Head {
@@ -42,13 +42,13 @@ export interface ReplicaOptions {
 }
 
 export const replicaDefaults: ReplicaOptions = {
-  fanout: 4,
+  fanout: 2,
   rounds: 2,
-  roundMs: 100,
+  roundMs: 200,
   pushBytes: 4 * 1024,
   chunkBytes: 32 * 1024,
   maxBytes: 32 * 1024 * 1024,
-  pullTimeoutMs: 1_000,
+  pullTimeoutMs: 500,
   distrustMs: 10_000,
 };
 
@@ -141,7 +141,7 @@ export function createReplica(options: ReplicaOptions, deps: ReplicaDeps): Repli
     const own = current();
     if (own === undefined) return;
     const behind = deps.live().filter((id) => isNewer(own, puller.known(id)));
-    const targets = sample(behind, options.fanout, random);
+    const targets = someOf(behind, options.fanout, sender, random);
     if (targets.length > 0) {
       const message = pushMessage(own, before);
       for (const to of targets) sender.send(to, message);

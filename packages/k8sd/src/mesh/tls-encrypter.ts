@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { Duplex } from "node:stream";
-import { connect, TLSSocket } from "node:tls";
+import { connect, createSecureContext, TLSSocket } from "node:tls";
 import { publicKeyFromRaw } from "@libp2p/crypto/keys";
 import {
   type ConnectionEncrypter,
@@ -33,11 +33,10 @@ export interface MeshTlsDeps {
  * needs for that a library of certificates that is larger than all else of the mesh.
  */
 export function meshTls(own: MeshCertificate, deps: MeshTlsDeps): ConnectionEncrypter {
+  const { certificate: cert, key } = own;
   const options = {
-    cert: own.certificate,
-    key: own.key,
-    minVersion: "TLSv1.3",
-    maxVersion: "TLSv1.3",
+    // Made once: to read the key again is a good part of what a connection costs.
+    secureContext: createSecureContext({ cert, key, minVersion: "TLSv1.3", maxVersion: "TLSv1.3" }),
     // No authority says who this is: the key does, and the handshake proves that the other side has it.
     rejectUnauthorized: false,
   } as const;

@@ -22,6 +22,8 @@ export interface Random {
 /** Messages may be lost, repeated, late and out of order; nothing here waits for them. */
 export interface Sender {
   send(to: NodeId, message: Uint8Array): void;
+  /** Those of them that a message reaches without a new connection. */
+  connected(ids: readonly NodeId[]): readonly NodeId[];
 }
 
 /** How new a copy of the ledger is. A new epoch begins with a recovery and is newer than every revision of the one before. */
@@ -34,6 +36,20 @@ export const noHead: Head = { epoch: 0, revision: 0 };
 
 export function isNewer(a: Head, b: Head): boolean {
   return a.epoch === b.epoch ? a.revision > b.revision : a.epoch > b.epoch;
+}
+
+/**
+ * Some whom news are told. Those that are connected, where they are enough: a connection costs both sides as much as hundreds of
+ * messages, and what is told to anybody gets around. Probes choose among all, so that everybody is connected to some by chance.
+ */
+export function someOf(
+  ids: readonly NodeId[],
+  count: number,
+  { connected }: Pick<Sender, "connected">,
+  random: Random,
+): NodeId[] {
+  const near = connected(ids);
+  return sample(near.length >= count ? near : ids, count, random);
 }
 
 /** `count` different items in random order, or fewer where there are fewer. */

@@ -7,6 +7,7 @@ import type { MeshState } from "../cluster/mesh/status.ts";
 import type { NodeKey } from "../cluster/node-key.ts";
 import type { Roster } from "../cluster/roster.ts";
 import { errorText } from "../lib/app-error.ts";
+import { sleep } from "../lib/wait.ts";
 import type { PeerCache } from "../mesh/address-book.ts";
 import type { Liveness } from "../mesh/member-table.ts";
 import type { Mesh, MeshMember } from "../mesh/mesh.ts";
@@ -49,6 +50,19 @@ interface Running {
 
 /** Live peers are heard of every second in a small cluster, and by gossip in a large one. */
 const silentMs = 15_000;
+/**
+ * Between two revisions that are spread: of many nodes that come at once the others hear together, because each revision
+ * costs every node a message or two and a write to its disk.
+ */
+const spreadEveryMs = 1_000;
+
+/**
+ * Where many come at once (machines that share processors start together), the first minute of a mesh would keep them from
+ * coming in: each waits up to a second for each other one that is on its way. The others do not ask for it before
+ * `newcomerMs` of the detector.
+ */
+const turnMs = 1_000;
+const longestTurnMs = 60_000;
 
 export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
   const { roster, log } = deps;
@@ -56,9 +70,17 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
   let latest: LedgerView | undefined;
   let off = "this node is not a member";
   let refusedBefore = 0;
+  let spreading: NodeJS.Timeout | undefined;
+  let spreadAt = Number.NEGATIVE_INFINITY;
 
   function spread(): void {
+    spreading ??= setTimeout(spreadNow, Math.max(0, spreadAt + spreadEveryMs - performance.now()));
+  }
+
+  function spreadNow(): void {
+    spreading = undefined;
     if (running === undefined || latest === undefined) return;
+    spreadAt = performance.now();
     try {
       running.mesh.publish(toRevision(latest));
     } catch (error) {
@@ -120,6 +142,8 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
   async function close(): Promise<void> {
     const closing = running;
     running = undefined;
+    clearTimeout(spreading);
+    spreading = undefined;
     if (closing === undefined) return;
     await closing.mesh.leave();
     closing.stop.abort();
@@ -134,7 +158,7 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
       // Asked for before the members are looked at, so that no change is missed.
       const forget = roster.onChange(() => over.abort());
       try {
-        await adjust(input);
+        await adjust(input, signal);
         await aborted(AbortSignal.any([signal, over.signal]));
       } finally {
         forget();
@@ -143,8 +167,12 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
     },
   });
 
+  function onTheirWay(): number {
+    return roster.members().filter(({ state }) => state === "reserved" || state === "joining").length;
+  }
+
   /** There is a mesh when there is somebody to talk to, and it admits whom the cluster does. */
-  async function adjust(input: BootstrapInput): Promise<void> {
+  async function adjust(input: BootstrapInput, signal: AbortSignal): Promise<void> {
     const members = meshMembers(roster.members());
     const inside = members.some(({ id }) => id === input.nodeId);
     if (!inside || members.length === 1) {
@@ -152,7 +180,8 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
       await close();
     } else if (running === undefined) {
       off = "it starts";
-      await open(input, members).catch((error: unknown) => {
+      await sleep(Math.random() * Math.min(longestTurnMs, turnMs * onTheirWay()), signal);
+      await open(input, meshMembers(roster.members())).catch((error: unknown) => {
         off = errorText(error);
         throw error;
       });

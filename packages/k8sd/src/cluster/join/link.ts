@@ -36,15 +36,19 @@ export interface LinkOptions {
   readonly fingerprint: string;
   /** The node's own key, in its certificate. */
   readonly identity: PemPair;
-  /** For one call, with all tries. */
+  /** For one call, with all tries; longer where a control plane takes the question and is slow to answer. */
   readonly patienceMs: number;
 }
 
-/** A control plane in the same cluster answers a handshake in milliseconds; across the world in less than a second. */
-const dialMs = 5_000;
+/** A machine in the same cluster takes a connection in milliseconds; across the world in less than a second. */
+const connectMs = 5_000;
+/** It may be busy with a hundred others that join, and would only be busier if each asked again. */
+const handshakeMs = 20_000;
 /** It may wait for its own datastore. */
 const answerMs = 20_000;
 const retryMs = 300;
+/** Whoever takes questions is there, and busy: with many that join at once, or for want of processor. Waiting helps. */
+const busyFactor = 4;
 const largestAnswer = 8 * 1024 * 1024;
 
 export function createClusterLink(options: LinkOptions): ClusterLink {
@@ -55,7 +59,7 @@ export function createClusterLink(options: LinkOptions): ClusterLink {
     const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
     const target = splitHostPort(address);
     if (target === undefined || isIP(target.host) === 0) return Promise.reject(new Error("it is no ip:port"));
-    const deadline = withDeadline(signal, dialMs);
+    let limitMs = connectMs;
     const socket = connect({
       ...target,
       cert: identity.certificate,
@@ -69,17 +73,26 @@ export function createClusterLink(options: LinkOptions): ClusterLink {
       socket.destroy();
       reject(error);
     };
-    const onAbort = (): void =>
-      giveUp(signal.aborted ? signal.reason : new Error(`no answer within ${dialMs / 1000} s`));
-    deadline.addEventListener("abort", onAbort, { once: true });
-    if (deadline.aborted) onAbort();
+    const onLimit = (): void => giveUp(new Error(`no answer within ${limitMs / 1000} s`));
+    const onAbort = (): void => giveUp(signal.reason);
+    let limit = setTimeout(onLimit, limitMs);
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
     socket.once("error", giveUp);
+    socket.once("connect", () => {
+      clearTimeout(limit);
+      limitMs = handshakeMs;
+      limit = setTimeout(onLimit, limitMs);
+    });
     socket.once("secureConnect", () => {
       const shown = socket.getPeerX509Certificate();
       if (shown !== undefined && constantTimeEqual(fingerprintOf(shown), fingerprint)) resolve(socket);
       else giveUp(new WrongCluster());
     });
-    const settled = (): void => deadline.removeEventListener("abort", onAbort);
+    const settled = (): void => {
+      clearTimeout(limit);
+      signal.removeEventListener("abort", onAbort);
+    };
     promise.then(settled, settled);
     return promise;
   }
@@ -148,8 +161,9 @@ export function createClusterLink(options: LinkOptions): ClusterLink {
       try {
         return await send(name, body, signal);
       } catch (error) {
-        const hopeless = !(error instanceof AppError) || !error.retryable;
-        if (hopeless || performance.now() - begun > patienceMs) throw error;
+        if (!(error instanceof AppError) || !error.retryable) throw error;
+        const limitMs = error.kind === "timeout" ? busyFactor * patienceMs : patienceMs;
+        if (performance.now() - begun > limitMs) throw error;
       }
       await sleep(retryMs, signal);
     }
@@ -205,7 +219,11 @@ function unreachable(addresses: readonly string[], reasons: readonly unknown[]):
 }
 
 function lost(address: string, error: unknown): AppError {
-  return new AppError("unavailable", `cannot get an answer from ${address}`, { cause: error });
+  const slow = error instanceof Error && error.name === "TimeoutError";
+  return new AppError(slow ? "timeout" : "unavailable", `cannot get an answer from ${address}`, {
+    cause: error,
+    retryable: true,
+  });
 }
 
 function exchange(

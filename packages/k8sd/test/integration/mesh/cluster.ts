@@ -1,6 +1,7 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from "node:crypto";
 import { createNodeKey } from "../../../src/cluster/node-key.ts";
 import type { CachedPeer, PeerCache } from "../../../src/mesh/address-book.ts";
+import type { DetectorOptions } from "../../../src/mesh/detector-options.ts";
 import { meshIdentity } from "../../../src/mesh/identity.ts";
 import { createMesh, type Mesh, type MeshMember } from "../../../src/mesh/mesh.ts";
 import type { LedgerEntry, SignedHead } from "../../../src/mesh/messages.ts";
@@ -53,6 +54,7 @@ export async function startNode(options: {
   like?: TestNode;
   port?: number;
   bornAt?: Date;
+  detector?: Partial<DetectorOptions>;
 }): Promise<TestNode> {
   const id = options.like?.id ?? randomUUID();
   const key = options.like?.key ?? newKey("P-256");
@@ -60,7 +62,13 @@ export async function startNode(options: {
   const peers = options.like?.peers ?? memoryPeers();
   const mesh = createMesh(
     // On a machine that is busy a good-bye takes longer than a daemon would wait for it.
-    { self: id, clusterId, hosts: ["127.0.0.1"], port: options.port ?? 0, detector: { leaveDeadlineMs: 15_000 } },
+    {
+      self: id,
+      clusterId,
+      hosts: ["127.0.0.1"],
+      port: options.port ?? 0,
+      detector: { leaveDeadlineMs: 15_000, ...options.detector },
+    },
     { nodeKey: key, certificate: createNodeKey(key).meshCertificate(options.bornAt ?? new Date()), store, peers },
   );
   const member = { id, peerId: meshIdentity(key).peerId, author: options.author };
@@ -68,8 +76,13 @@ export async function startNode(options: {
   return { id, key, store, peers, mesh, member: { ...member, addresses: [`127.0.0.1:${mesh.port}`] } };
 }
 
-export async function startCluster(count: number): Promise<TestNode[] & AsyncDisposable> {
-  const nodes = await Promise.all(Array.from({ length: count }, (_, index) => startNode({ author: index === 0 })));
+export async function startCluster(
+  count: number,
+  detector: Partial<DetectorOptions> = {},
+): Promise<TestNode[] & AsyncDisposable> {
+  const nodes = await Promise.all(
+    Array.from({ length: count }, (_, index) => startNode({ author: index === 0, detector })),
+  );
   introduce(nodes);
   return Object.assign(nodes, {
     [Symbol.asyncDispose]: async () => {

@@ -33,6 +33,48 @@ describe("a mesh of real nodes", () => {
     }, within(10));
   });
 
+  test("where each watches only some, a report still has everybody's round trip", async () => {
+    await using nodes = await startCluster(6, { watchesAllUpTo: 0, rings: 1, anyProbeEvery: 1_000_000 });
+    await allAlive(nodes);
+    const [first] = nodes;
+    const measured = [...(first?.mesh.view().values() ?? [])].filter(({ rttMs }) => rttMs !== undefined);
+    expect(measured.length).toBeLessThan(5);
+    const report = (await first?.mesh.report(never())) ?? [];
+    expect(report.map(({ rttMs }) => rttMs)).toEqual(Array.from({ length: 5 }, () => expect.any(Number)));
+  });
+
+  test("one that is new in the ledger speaks first: nobody takes it for dead before its time is over", async () => {
+    await using nodes = await startCluster(3);
+    await allAlive(nodes);
+    const newcomer = await startNode({ author: false });
+    await newcomer.mesh.stop();
+    const members = [...nodes, newcomer].map(({ member }) => member);
+    const [first, ...others] = nodes as unknown as [TestNode, TestNode, TestNode];
+    const asked = Date.now();
+    for (const { mesh } of nodes) mesh.setMembers(members);
+    // Others are probed meanwhile, each several times.
+    await vi.waitFor(() => {
+      for (const other of others)
+        expect(first.mesh.view().get(other.id)?.lastContact ?? 0).toBeGreaterThan(asked + 3_000);
+    }, within(20));
+    for (const observer of nodes) expect(stateOf(observer, newcomer)).toBe("unknown");
+    const returned = await startNode({ author: false, like: newcomer });
+    returned.mesh.setMembers([returned.member, ...nodes.map(({ member }) => member)]);
+    await allAlive([...nodes, returned]);
+    await returned.mesh.stop();
+  });
+
+  test("one that never speaks is dead when its time is over", async () => {
+    await using nodes = await startCluster(3, { newcomerMs: 500 });
+    await allAlive(nodes);
+    const newcomer = await startNode({ author: false });
+    await newcomer.mesh.stop();
+    for (const { mesh } of nodes) mesh.setMembers([...nodes, newcomer].map(({ member }) => member));
+    await vi.waitFor(() => {
+      for (const observer of nodes) expect(stateOf(observer, newcomer)).toBe("dead");
+    }, within(20));
+  });
+
   test("a worker cannot author", async () => {
     await using nodes = await startCluster(2);
     expect(() => nodes[1]?.mesh.publish({ epoch: 1, revision: 1, records: [] })).toThrow(/not a control plane/);
