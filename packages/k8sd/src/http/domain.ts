@@ -39,10 +39,10 @@ import type {
   SnapshotKeyResponse,
   SnapshotScheduleRequest,
   SnapshotScheduleStatus,
-  SnapshotStore,
   SnapshotStoreStatus,
   StandingResponse,
 } from "@k8sd/api-types";
+import type { FetchOrder, RestoreOrder, SaveSnapshotOrder } from "./snapshot-orders.ts";
 
 /** Texts that clients match on; all but "online" refuse what is not allowed before init. */
 export type DatabaseStatus =
@@ -124,41 +124,6 @@ export interface MigrateOrder {
   readonly pems: Readonly<
     Partial<Record<"datastore-ca-crt" | "datastore-client-crt" | "datastore-client-key", string | undefined>>
   >;
-  /** 0 = the domain's own ceiling. */
-  readonly timeoutMs: number;
-}
-
-export interface SaveSnapshotOrder {
-  /** "" = the node's own. */
-  readonly directory: string;
-  /** True: to the cluster's store. */
-  readonly store: boolean;
-  /** 0 = all are kept. */
-  readonly keep: number;
-  /** 0 = the domain's own ceiling. */
-  readonly timeoutMs: number;
-}
-
-export interface FetchOrder {
-  readonly name: string;
-  /** "" = the node's own. */
-  readonly directory: string;
-  /** Undefined: the cluster's store. */
-  readonly at?: SnapshotStore | undefined;
-  /** 0 = the domain's own ceiling. */
-  readonly timeoutMs: number;
-}
-
-export interface RestoreOrder {
-  /** On this node. */
-  readonly path: string;
-  /** The content of the operator's key file. */
-  readonly key: string;
-  /** For a machine that belongs to no cluster, as name and address are; "" = as the snapshot has it. */
-  readonly engine: "" | "sqlite" | "etcd";
-  readonly name: string;
-  readonly address: string;
-  readonly force: boolean;
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }

@@ -9,6 +9,7 @@ import { createRing, type Ring } from "../../../src/cluster/seal-key/ring.ts";
 import { createRotation, isMoving } from "../../../src/cluster/seal-key/rotation.ts";
 import { takeSavedKeys } from "../../../src/cluster/seal-key/saved-keys.ts";
 import { createSnapshotSettings, sealedSettings } from "../../../src/cluster/snapshot/settings.ts";
+import { type Fate, Killed, survive } from "./fate.ts";
 import { aClaim, anOrder, type ControlPlane, createTestCluster, root, signal, type TestCluster } from "./support.ts";
 
 const context = "cluster-secrets";
@@ -17,19 +18,6 @@ const store = {
   ...{ url: "https://s3.example", bucket: "b", prefix: "", region: "r" },
   credentials: { accessKeyId: "a", secretAccessKey: "s" },
 };
-
-class Killed extends Error {}
-
-/** Counts what changes the world, and ends the process before one of these changes. */
-interface Fate {
-  before: number;
-  seen: number;
-}
-
-function survive(fate: Fate): void {
-  fate.seen += 1;
-  if (fate.seen === fate.before) throw new Killed(`before change ${fate.seen}`);
-}
 
 interface Node {
   readonly paths: { readonly sealKey: string; readonly clusterSecrets: string };
