@@ -1,6 +1,7 @@
 import type { Condition } from "@k8sd/api-types";
 import { wantedComponents } from "../components/wanted.ts";
 import type { Datastore } from "../datastore/datastore.ts";
+import { ifTold, revisionSeen } from "../datastore/told.ts";
 import type { ServiceManager } from "../host/services.ts";
 import type { KubeClient } from "../kube/kube-client.ts";
 import { nodes } from "../kube/resources.ts";
@@ -13,7 +14,7 @@ import type { Notice } from "./notices.ts";
 export interface ConditionDeps {
   readonly services: Pick<ServiceManager, "statuses">;
   /** Of a control plane. */
-  readonly datastore: (() => Promise<Pick<Datastore, "status">>) | undefined;
+  readonly datastore: (() => Promise<Pick<Datastore, "status" | "range">>) | undefined;
   /** Of a worker: when a control plane last told it who is in. */
   readonly heardAt: () => number | undefined;
   readonly kube: (() => Promise<KubeClient>) | undefined;
@@ -91,10 +92,16 @@ async function observeServices(
 }
 
 async function observeDatastore(
-  datastore: () => Promise<Pick<Datastore, "status">>,
+  datastore: () => Promise<Pick<Datastore, "status" | "range">>,
   signal: AbortSignal,
 ): Promise<Observation> {
-  const { version, leader } = await (await datastore()).status({ signal });
+  const store = await datastore();
+  const told = await ifTold(store.status({ signal }));
+  if (told === undefined) {
+    const revision = await revisionSeen(store, signal);
+    return { ok: true, reason: "Answered", message: `it answers (revision ${revision})` };
+  }
+  const { version, leader } = told;
   // It answers this alone too, but it neither reads nor writes then.
   if (leader === 0n) {
     const message = "it has no leader: too few control planes reach each other; see 'k8s recover' if they are lost";

@@ -2,8 +2,8 @@ import { externalProblems, neededPrefixes } from "../../datastore/check-external
 import { createEtcdClient } from "../../datastore/client.ts";
 import { isCompacted } from "../../datastore/client-errors.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
-import { revisionSeen } from "../../datastore/migrate/claim.ts";
 import { raiseProblem } from "../../datastore/migrate/raise.ts";
+import { revisionSeen } from "../../datastore/told.ts";
 import type { Conflict } from "../../host/host.ts";
 import { AppError } from "../../lib/app-error.ts";
 import type { Destination } from "./destination.ts";

@@ -3,7 +3,7 @@ import { portNeeds } from "../../components/ports.ts";
 import { newDatabaseProblems } from "../../datastore/check-postgres.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import { restoreProgram } from "../../datastore/etcd-restore.ts";
-import { revisionSeen } from "../../datastore/migrate/claim.ts";
+import { revisionSeen } from "../../datastore/told.ts";
 import type { Conflict, Host, PortNeed } from "../../host/host.ts";
 import { errorText } from "../../lib/app-error.ts";
 import { withDeadline } from "../../lib/wait.ts";

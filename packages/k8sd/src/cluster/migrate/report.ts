@@ -3,6 +3,7 @@ import type { NodeView } from "../../components/component.ts";
 import type { Datastore, Member } from "../../datastore/datastore.ts";
 import { createMemberCalls } from "../../datastore/etcd-members-calls.ts";
 import { memberStates } from "../../datastore/member-states.ts";
+import { ifTold, revisionSeen } from "../../datastore/told.ts";
 import { errorText } from "../../lib/app-error.ts";
 import { withDeadline } from "../../lib/wait.ts";
 import type { Journal } from "../../node-db/journal.ts";
@@ -37,19 +38,25 @@ export async function datastoreReport(deps: ReportDeps, signal: AbortSignal): Pr
     const call = { signal, timeoutMs: answerMs };
     const soon = withDeadline(signal, answerMs);
     const [status, members, sealKey] = await Promise.all([
-      store.status(call),
-      engine === "external" ? membersOf(await store.memberList(call)) : managedMembers(view, store, signal),
+      ifTold(store.status(call)),
+      engine === "external"
+        ? membersOf((await ifTold(store.memberList(call))) ?? [])
+        : managedMembers(view, store, signal),
       // Without a quorum nobody can tell.
       deps.sealKey.state(soon).catch(() => undefined),
     ]);
     return {
       ...known,
       ...(sealKey === undefined ? {} : { "seal-key": sealKey }),
-      version: status.version,
-      revision: status.revision,
-      size: status.dbSize,
-      "size-in-use": status.dbSizeInUse,
-      alarms: [...status.errors],
+      ...(status === undefined
+        ? { revision: await revisionSeen(store, soon) }
+        : {
+            version: status.version,
+            revision: status.revision,
+            size: status.dbSize,
+            "size-in-use": status.dbSizeInUse,
+          }),
+      alarms: [...(status?.errors ?? [])],
       members: [...members],
     };
   } catch (error) {

@@ -5,9 +5,11 @@ import type { RestorePlan, RestoreResponse } from "@k8sd/api-types";
 import type { MachineView } from "../../components/component.ts";
 import { inspectSnapshot } from "../../datastore/snapshot/inspect.ts";
 import { keysFor } from "../../datastore/snapshot/key.ts";
+import { revisionSeen } from "../../datastore/told.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
 import { AppError, isMissingFile } from "../../lib/app-error.ts";
+import { withDeadline } from "../../lib/wait.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
@@ -161,7 +163,7 @@ export function createRestore(deps: RestoreDeps) {
   async function currentRevision(signal: AbortSignal): Promise<number> {
     try {
       const datastore = await deps.connections().datastore();
-      return (await datastore.status({ signal, timeoutMs: revisionMs })).revision;
+      return await revisionSeen(datastore, withDeadline(signal, revisionMs));
     } catch {
       signal.throwIfAborted();
       return 0;

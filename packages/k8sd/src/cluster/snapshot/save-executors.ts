@@ -6,6 +6,7 @@ import { neededPrefixes } from "../../datastore/check-external.ts";
 import { openStore, type StoreAccess } from "../../datastore/migrate/store-access.ts";
 import { createS3Store } from "../../datastore/snapshot/s3/client.ts";
 import type { S3Options } from "../../datastore/snapshot/s3/request.ts";
+import { ifTold } from "../../datastore/told.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
 import { AppError, errorText } from "../../lib/app-error.ts";
@@ -82,7 +83,7 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
         const { directory } = inputOf(context);
         await ensureDirectory(directory, 0o700);
         await using store = await open();
-        const { dbSize } = await store.data.status({ signal: context.signal });
+        const { dbSize = 0 } = (await ifTold(store.data.status({ signal: context.signal }))) ?? {};
         // A file is never larger than what it is of; a trial is a second datastore.
         const freeDisk = [
           { path: directory, bytes: dbSize + spareBytes },

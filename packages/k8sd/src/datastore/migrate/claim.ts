@@ -1,6 +1,6 @@
 import { AppError } from "../../lib/app-error.ts";
 import { neededPrefixes } from "../check-external.ts";
-import type { Datastore, KeyRange, Revision } from "../datastore.ts";
+import type { Datastore } from "../datastore.ts";
 import { patient } from "./batches.ts";
 import type { Mark } from "./raise.ts";
 
@@ -42,13 +42,6 @@ export async function clearClaimed(store: Datastore, id: string, signal: AbortSi
 export async function releaseClaim(store: Datastore, id: string, signal: AbortSignal): Promise<void> {
   await swap(store, bringing(id), undefined, signal);
 }
-
-/** The revision of a store of which we may read our own keys alone. */
-export async function revisionSeen(store: Datastore, signal: AbortSignal): Promise<Revision> {
-  return (await store.range(ours, { countOnly: true, ...patient(signal) })).revision;
-}
-
-const ours: KeyRange = { prefix: "k8sd/" };
 
 const taken = (owner: string | undefined): AppError =>
   new AppError(
