@@ -58,9 +58,9 @@ export interface TimedAnswer {
 
 /** A join as the command asks for it; the time is that of the request alone, without the command's own start. */
 export async function joinAgent(host: Host, name: string, token: string): Promise<TimedAnswer> {
-  const body = JSON.stringify({ name, address: `${host.address}:6400`, token, config: "", timeout: 180e9 });
+  const body = JSON.stringify({ name, address: `${host.address}:6400`, token, config: "", timeout: 100e9 });
   const { stdout } = await host.run(
-    ...["curl", "-sS", "--max-time", "200", "--unix-socket", daemonSocket, "-X", "POST", "-d", body],
+    ...["curl", "-sS", "--max-time", "110", "--unix-socket", daemonSocket, "-X", "POST", "-d", body],
     ...["-w", "\\n%{time_total}", "http://localhost/1.0/k8sd/cluster/join"],
   );
   const lines = stdout.trimEnd().split("\n");

@@ -135,8 +135,9 @@ export function createClusterLink(options: LinkOptions): ClusterLink {
         throw last ?? error;
       }
       tried.add(reached.address);
+      const deadline = withDeadline(signal, answerMs);
       try {
-        const answer = await exchange(reached.socket, reached.address, spec, body, withDeadline(signal, answerMs));
+        const answer = await exchange(reached.socket, reached.address, spec, body, deadline);
         const parsed = spec.response.safeParse(answer);
         if (parsed.success) return parsed.data as ResponseOf<N>;
         throw new AppError(
@@ -147,7 +148,7 @@ export function createClusterLink(options: LinkOptions): ClusterLink {
         signal.throwIfAborted();
         // Another one may be better off: with its datastore, or with its network.
         if (error instanceof AppError && !error.retryable) throw error;
-        last = error instanceof AppError ? error : lost(reached.address, error);
+        last = error instanceof AppError ? error : lost(reached.address, error, deadline.aborted);
       } finally {
         reached.socket.destroy();
       }
@@ -218,8 +219,7 @@ function unreachable(addresses: readonly string[], reasons: readonly unknown[]):
   );
 }
 
-function lost(address: string, error: unknown): AppError {
-  const slow = error instanceof Error && error.name === "TimeoutError";
+function lost(address: string, error: unknown, slow: boolean): AppError {
   return new AppError(slow ? "timeout" : "unavailable", `cannot get an answer from ${address}`, {
     cause: error,
     retryable: true,
