@@ -1,9 +1,9 @@
 import { AppError } from "../../lib/app-error.ts";
 import type { Datastore, Revision } from "../datastore.ts";
-import { patient } from "./batches.ts";
+import { inFlight, patient } from "./batches.ts";
 
 /** Each put raises the revision by one, and many in flight share a fsync. */
-const inFlight = 128;
+const writesInFlight = 128;
 const progressEvery = 1_000;
 /** Beyond it the store has to be made with a higher revision: minutes of writes. */
 const maxRaise = 2_000_000;
@@ -45,13 +45,10 @@ export async function raiseRevision(
     throw new AppError("conflict", `cannot copy to the datastore: ${message}`, { remedy });
   }
   let left = missing;
-  const write = async () => {
-    while (left > 0) {
-      left -= 1;
-      if (left % progressEvery === 0) progress?.(missing - left, missing);
-      await store.txn({ success: [{ op: "put", key, value }] }, patient(signal));
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(inFlight, missing) }, write));
+  await inFlight(writesInFlight, new Array(missing).keys(), async () => {
+    left -= 1;
+    if (left % progressEvery === 0) progress?.(missing - left, missing);
+    await store.txn({ success: [{ op: "put", key, value }] }, patient(signal));
+  });
   if (!stays) await store.txn({ success: [{ op: "delete", range: { key } }] }, patient(signal));
 }
