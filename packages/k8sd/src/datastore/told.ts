@@ -1,6 +1,6 @@
 import { AppError } from "../lib/app-error.ts";
 import type { Datastore, Revision } from "./datastore.ts";
-import { patient } from "./migrate/batches.ts";
+import { patient } from "./patient.ts";
 
 /** An etcd of somebody else tells its state to its administrators alone. @returns undefined where we are none */
 export async function ifTold<T>(answer: Promise<T>): Promise<T | undefined> {

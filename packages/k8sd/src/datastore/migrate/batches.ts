@@ -1,11 +1,11 @@
-import type { CallOptions, Datastore, KeyValue, Op, RangeResult } from "../datastore.ts";
+import type { Datastore, KeyValue, Op, RangeResult } from "../datastore.ts";
+import { patient } from "../patient.ts";
 
 /** etcd takes 128 operations and 1.5 MiB in one transaction. */
 export const maxOps = 100;
 const maxBytes = 1024 * 1024;
 /** Large, because a fsync per batch is what a copy waits for; small, because objects of Kubernetes reach 1.5 MiB. */
 export const pageSize = 200;
-const callMs = 30_000;
 
 export const everything = { prefix: "" } as const;
 /** A zero byte as the end stands for the end of all keys. */
@@ -24,8 +24,6 @@ export interface Write {
   readonly value: Uint8Array | undefined;
   readonly lease?: bigint;
 }
-
-export const patient = (signal: AbortSignal): CallOptions => ({ signal, timeoutMs: callMs });
 
 /** Takes writes from the front of the queue until a transaction is full. */
 export function takeBatch(queue: Iterable<Write>): Write[] {

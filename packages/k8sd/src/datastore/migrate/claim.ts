@@ -1,7 +1,7 @@
 import { AppError } from "../../lib/app-error.ts";
 import { neededPrefixes } from "../check-external.ts";
 import type { Datastore } from "../datastore.ts";
-import { patient } from "./batches.ts";
+import { patient } from "../patient.ts";
 import type { Mark } from "./raise.ts";
 
 /** Says in somebody else's datastore who brings a cluster's data; gone when it is there. */

@@ -1,6 +1,7 @@
 import { AppError } from "../../lib/app-error.ts";
 import type { Datastore, KeyValue, Op, Revision } from "../datastore.ts";
-import { everything, inFlight, maxOps, parts, patient, type Write, writeAll, writeBatch } from "./batches.ts";
+import { patient } from "../patient.ts";
+import { everything, inFlight, maxOps, parts, type Write, writeAll, writeBatch } from "./batches.ts";
 import { type ChangeLog, followChanges } from "./change-log.ts";
 import { createDigests, type Digests, keysOf, type Listed, readKeys } from "./digests.ts";
 import { sameOrder } from "./fingerprint.ts";

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Datastore, KeyValue, Op, Revision } from "../datastore.ts";
-import { inFlight, pageSize, pages, patient } from "./batches.ts";
+import { patient } from "../patient.ts";
+import { inFlight, pageSize, pages } from "./batches.ts";
 import { type Content, createFingerprint } from "./fingerprint.ts";
 
 /** What a list of keys tells of each. */

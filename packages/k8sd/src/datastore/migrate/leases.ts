@@ -1,4 +1,5 @@
-import { inFlight, patient } from "./batches.ts";
+import { patient } from "../patient.ts";
+import { inFlight } from "./batches.ts";
 import type { LeaseLife, StoreAccess } from "./store-access.ts";
 
 export interface LeaseCopier {

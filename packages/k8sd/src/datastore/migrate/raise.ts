@@ -1,6 +1,7 @@
 import { AppError } from "../../lib/app-error.ts";
 import type { Datastore, Revision } from "../datastore.ts";
-import { inFlight, patient } from "./batches.ts";
+import { patient } from "../patient.ts";
+import { inFlight } from "./batches.ts";
 
 /** Each put raises the revision by one, and many in flight share a fsync. */
 const writesInFlight = 128;

@@ -3,8 +3,9 @@ import { AppError } from "../../lib/app-error.ts";
 import { isCompacted } from "../client-errors.ts";
 import { prefixEnd } from "../convert.ts";
 import type { KeyValue, Revision } from "../datastore.ts";
-import { everything, pages, patient } from "../migrate/batches.ts";
+import { everything, pages } from "../migrate/batches.ts";
 import type { StoreAccess } from "../migrate/store-access.ts";
+import { patient } from "../patient.ts";
 import type { SnapshotLease, SnapshotRecord } from "./records.ts";
 
 /** A consistent view of a datastore that is written to meanwhile. */

@@ -1,8 +1,9 @@
 import { AppError } from "../../lib/app-error.ts";
 import type { Revision } from "../datastore.ts";
-import { everything, patient, takeBatch, type Write, writeBatch } from "../migrate/batches.ts";
+import { everything, takeBatch, type Write, writeBatch } from "../migrate/batches.ts";
 import { lifeInCopy } from "../migrate/leases.ts";
 import type { StoreAccess } from "../migrate/store-access.ts";
+import { patient } from "../patient.ts";
 import { contentHash } from "./content.ts";
 import { readSnapshotFile, type Unlock } from "./file.ts";
 import type { SnapshotHeader } from "./header.ts";
