@@ -6,13 +6,14 @@ import { becomesReady, bootstrap, k8s } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
 import { createNetwork } from "../hosts/network.ts";
 import type { Host } from "../hosts/types.ts";
-import { createNode, waitForDaemon } from "../node.ts";
+import { createNode } from "../node.ts";
 import { addAddress, otherAddress } from "../scenarios/address/addresses.ts";
 import { etcdConfig, joins, joinToken } from "../scenarios/join/nodes.ts";
 import { etcdctl } from "../scenarios/recover/three.ts";
 import { stagedForTests } from "../stage.ts";
 import { sharedByCases } from "./anew.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
+import { interrupted, kill } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -30,11 +31,6 @@ const { steps, commit } = (() => {
   const node = { ...input, view: { ...input.view, datastore } };
   return planSetAddress({ nodeId: "", clusterId: "", before: node, after: node }, {}, "generated");
 })();
-
-async function kill(host: Host): Promise<void> {
-  const { stdout } = await host.run("systemctl", "show", "--property=MainPID", "--value", "k8sd");
-  if (stdout.trim() !== "0") await host.run("kill", "-9", stdout.trim());
-}
 
 describe.skipIf(reason !== undefined)("a change of the address of one of two control planes, interrupted", () => {
   let n1: Host;
@@ -69,28 +65,21 @@ describe.skipIf(reason !== undefined)("a change of the address of one of two con
     await n1.run("curl", "-sSk", "--retry", "5", "--retry-all-errors", `https://${address}:6400/core/1.0/ready`);
   }
 
+  function movesThrough(step: number, moment: "in-run" | "before-run") {
+    const run = () => k8s(n2, ["set-address", other]);
+    return interrupted({ host: n2, points, step, moment, run, fault: () => kill(n2, "k8sd") });
+  }
+
   test.each(steps.slice(0, commit).map(({ title }, step) => ({ title, step })))(
     'in "$title" by killing k8sd, leaves the old address everywhere',
     async ({ step }) => {
-      await points.hold(step, "in-run");
-      const running = k8s(n2, ["set-address", other]).catch(() => undefined);
-      await points.reached(step, "in-run");
-      await kill(n2);
-      await points.clear();
-      await waitForDaemon(n2);
-      expect(await running).toMatchObject({ exitCode: 1 });
+      expect(await movesThrough(step, "in-run")).toMatchObject({ exitCode: 1 });
       await isAt(n2.address);
     },
   );
 
   test("in its last step by killing k8sd, is there or not there, and works when it is tried again", async () => {
-    await points.hold(commit, "before-run");
-    const running = k8s(n2, ["set-address", other]).catch(() => undefined);
-    await points.reached(commit, "before-run");
-    await kill(n2);
-    await points.clear();
-    await waitForDaemon(n2);
-    await running;
+    await movesThrough(commit, "before-run");
     await isAt(n2.address);
     expect(await k8s(n2, ["set-address", other])).toMatchObject({ exitCode: 0 });
     await isAt(other);

@@ -11,30 +11,29 @@ import { becomesReady, bootstrap, daemonState, k8s } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
 import { scanHost } from "../hosts/scan.ts";
 import type { Host, HostSnapshot } from "../hosts/types.ts";
-import { createNode, waitForDaemon } from "../node.ts";
+import { createNode } from "../node.ts";
 import { stagedForTests } from "../stage.ts";
 import { sharedByCases } from "./anew.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
+import { everything, hit, interrupted, kill, type Victim } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 
-/** `npm test` tries every step; `pnpm test:faults` tries every boundary with every victim, also with Kubernetes. */
-const everything = process.env.K8SD_FAULTS !== "main";
-
-type Victim = "k8sd" | "k8s-datastore" | "the power";
+type BootstrapVictim = Victim | "k8s-datastore";
 
 interface Kind {
   readonly name: string;
   readonly kubernetes: boolean;
   readonly moments: readonly BoundaryMoment[];
-  readonly victims: readonly Victim[];
+  readonly victims: readonly BootstrapVictim[];
   /** Steps before this one are the same as without Kubernetes. */
   readonly from: BootstrapStep["title"] | undefined;
   /** Whether undo is interrupted too. */
   readonly undo: boolean;
 }
 
+/** `npm test` tries every step; `pnpm test:faults` tries every boundary with every victim, also with Kubernetes. */
 const kinds: readonly Kind[] = [
   {
     name: "of the agent",
@@ -54,25 +53,11 @@ const kinds: readonly Kind[] = [
   },
 ];
 
-async function kill(host: Host, unit: string): Promise<void> {
-  const { stdout } = await host.run("systemctl", "show", "--property=MainPID", "--value", unit);
-  if (stdout.trim() !== "0") await host.run("kill", "-9", stdout.trim());
-}
-
-const end: Readonly<Record<Victim, (host: Host) => Promise<void>>> = {
-  k8sd: (host) => kill(host, "k8sd"),
-  "k8s-datastore": (host) => kill(host, "k8s-k8s-datastore"),
-  "the power": async (host) => {
-    await host.cutPower();
-    await host.boot();
-  },
-};
-
 interface Interruption {
   readonly step: number;
   readonly title: string;
   readonly moment: BoundaryMoment;
-  readonly victim: Victim;
+  readonly victim: BootstrapVictim;
 }
 
 function firstOf(steps: readonly BootstrapStep[], { from }: Kind): number {
@@ -126,8 +111,6 @@ for (const kind of kinds) {
 
     /** The promise: a member that works, or a host on which nothing of ours is left. */
     async function isMemberOrClean(): Promise<"member" | "clean"> {
-      await points.clear();
-      await waitForDaemon(host);
       const known = await k8s(host, ["local-node-status"]);
       if (known.exitCode === 0) {
         await becomesReady(host);
@@ -140,12 +123,9 @@ for (const kind of kinds) {
     }
 
     async function interrupt({ step, moment, victim }: Omit<Interruption, "title">): Promise<void> {
-      await points.hold(step, moment);
-      const running = k8s(host, ["bootstrap", "--address", host.address, "--timeout", "120s"]).catch(() => undefined);
-      await points.reached(step, moment);
-      await end[victim](host);
-      await points.clear();
-      await running;
+      const run = () => k8s(host, ["bootstrap", "--address", host.address, "--timeout", "120s"]);
+      const fault = () => (victim === "k8s-datastore" ? kill(host, "k8s-k8s-datastore") : hit(host, victim));
+      await interrupted({ host, points, step, moment, run, fault });
     }
 
     test.each(interruptions(input, kind))('$moment of "$title" by killing $victim', async (interruption) => {

@@ -4,20 +4,18 @@ import { planFetch } from "@k8sd/k8sd/cluster/snapshot/fetch-plan.ts";
 import { describe, expect, test } from "vitest";
 import { bootstrap, k8s } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
-import { createNode, createNodeNetwork, waitForDaemon } from "../node.ts";
+import { createNode, createNodeNetwork } from "../node.ts";
 import { accessKeyId, secretAccessKey } from "../scenarios/snapshot/s3-server.ts";
 import { stagedForTests } from "../stage.ts";
-import { kill } from "./join-setup.ts";
 import { createFaultPoints, faultEnvironment } from "./points.ts";
 import { createShared } from "./shared.ts";
+import { hit, interrupted, victims } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 const { steps, commit } = planFetch({ directory: "", name: "" }, "generated");
-const cases = steps.flatMap(({ kind }, step) =>
-  (["k8sd", "the power"] as const).map((victim) => ({ kind, step, victim })),
-);
+const cases = steps.flatMap(({ kind }, step) => victims.map((victim) => ({ kind, step, victim })));
 
 const folder = "/var/snap/k8s/common/snapshots";
 const credentialsFile = "/root/credentials";
@@ -57,26 +55,18 @@ describe.skipIf(reason !== undefined)("a snapshot that a machine without a clust
   const namesIn = async (...argv: readonly string[]): Promise<readonly string[]> =>
     (await shared().host.run("ls", ...argv, folder)).stdout.split("\n").filter(Boolean);
 
-  test.each(cases)("in $kind by killing $victim, is there or hidden, and whole at the next try", async (one) => {
-    const { host, points, name, fetch, content } = shared();
-    await host.run("sh", "-c", `rm -rf ${folder}/* ${folder}/.*.part`);
-    await points.hold(one.step, "in-run");
-    const running = k8s(host, fetch).catch(() => undefined);
-    await points.reached(one.step, "in-run");
-    if (one.victim === "k8sd") {
-      await kill(host, "k8sd");
-    } else {
-      await host.cutPower();
-      await host.boot();
-    }
-    await points.clear();
-    await waitForDaemon(host);
-    await running;
-    expect(await namesIn()).toEqual(one.step >= commit ? [name] : []);
+  test.each(cases)(
+    "in $kind by killing $victim, is there or hidden, and whole at the next try",
+    async ({ step, victim }) => {
+      const { host, points, name, fetch, content } = shared();
+      await host.run("sh", "-c", `rm -rf ${folder}/* ${folder}/.*.part`);
+      await interrupted({ host, points, step, run: () => k8s(host, fetch), fault: () => hit(host, victim) });
+      expect(await namesIn()).toEqual(step >= commit ? [name] : []);
 
-    const again = await k8s(host, fetch);
-    expect([again.exitCode, again.stderr]).toEqual([0, expect.anything()]);
-    expect(await namesIn("-A")).toEqual([name]);
-    expect((await host.run("sha256sum", `${folder}/${name}`)).stdout).toBe(content);
-  });
+      const again = await k8s(host, fetch);
+      expect([again.exitCode, again.stderr]).toEqual([0, expect.anything()]);
+      expect(await namesIn("-A")).toEqual([name]);
+      expect((await host.run("sha256sum", `${folder}/${name}`)).stdout).toBe(content);
+    },
+  );
 });

@@ -12,7 +12,7 @@ import { createDice } from "../sim/random.ts";
 import { stagedForTests } from "../stage.ts";
 import { type History, type Operation, type Sighting, violations } from "./history-check.ts";
 import { listTokens, ownName, sight } from "./history-hosts.ts";
-import { kill } from "./join-setup.ts";
+import { kill } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);

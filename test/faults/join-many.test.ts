@@ -9,8 +9,9 @@ import type { Host } from "../hosts/types.ts";
 import { createNode, createNodeNetwork, waitForDaemon } from "../node.ts";
 import { join, joins, joinToken } from "../scenarios/join/nodes.ts";
 import { type Staged, stagedForTests } from "../stage.ts";
-import { everything, isUnspent, type JoinRole, joinSteps } from "./join-setup.ts";
+import { isUnspent, type JoinRole, joinSteps } from "./join-setup.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
+import { everything } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);

@@ -6,9 +6,6 @@ import type { Host } from "../hosts/types.ts";
 
 export type JoinRole = "control plane" | "worker";
 
-/** `npm test` kills the joining node in each step; `pnpm test:faults` everything else too. */
-export const everything = process.env.K8SD_FAULTS !== "main";
-
 /** What the plan of such a join is made from; a control plane's datastore is etcd. */
 function aJoinInput(role: JoinRole, kubernetes: boolean): JoinInput {
   const input = aBootstrapInput({ kubernetes });
@@ -34,12 +31,6 @@ export function stepOf(role: JoinRole, kubernetes: boolean, beginning: string): 
   const found = joinSteps(role, kubernetes).titles.findIndex((title) => title.startsWith(beginning));
   if (found < 0) throw new Error(`no step of a join begins with ${beginning}`);
   return found;
-}
-
-/** kill -9 of a unit's main process; systemd starts it again. */
-export async function kill(host: Host, unit: string): Promise<void> {
-  const { stdout } = await host.run("systemctl", "show", "--property=MainPID", "--value", unit);
-  if (stdout.trim() !== "0") await host.run("kill", "-9", stdout.trim());
 }
 
 /** The token that was made for this name: unspent, and held for nobody. */

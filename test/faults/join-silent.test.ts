@@ -7,8 +7,9 @@ import type { Host } from "../hosts/types.ts";
 import { createNode, createNodeNetwork, waitForDaemon } from "../node.ts";
 import { etcdMembers, join, joins, joinToken, members } from "../scenarios/join/nodes.ts";
 import { type Staged, stagedForTests } from "../stage.ts";
-import { isUnspent, kill, stepOf } from "./join-setup.ts";
+import { isUnspent, stepOf } from "./join-setup.ts";
 import { createFaultPoints, faultEnvironment } from "./points.ts";
+import { kill } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);

@@ -8,8 +8,9 @@ import type { Host, HostSnapshot } from "../hosts/types.ts";
 import { createNode, createNodeNetwork, waitForDaemon } from "../node.ts";
 import { join, joins, joinToken } from "../scenarios/join/nodes.ts";
 import { stagedForTests } from "../stage.ts";
-import { everything, isUnspent, type JoinRole, joinSteps, kill, stepOf } from "./join-setup.ts";
+import { isUnspent, type JoinRole, joinSteps, stepOf } from "./join-setup.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
+import { everything, hit, kill } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -97,11 +98,8 @@ for (const kind of kinds) {
       afterAll(remove);
 
       const end: Readonly<Record<Victim, () => Promise<void>>> = {
-        "k8sd of the node": () => kill(node, "k8sd"),
-        "the power of the node": async () => {
-          await node.cutPower();
-          await node.boot();
-        },
+        "k8sd of the node": () => hit(node, "k8sd"),
+        "the power of the node": () => hit(node, "the power"),
         "k8sd of the cluster": () => kill(founder, "k8sd"),
         "the datastore of the cluster": () => kill(founder, datastore),
       };

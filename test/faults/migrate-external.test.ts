@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { bootstrap } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
 import type { Host } from "../hosts/types.ts";
-import { createNode, waitForDaemon } from "../node.ts";
+import { createNode } from "../node.ts";
 import { contentHash, fill, isOn, migrate, migrates, report, write } from "../scenarios/migrate/engines.ts";
 import {
   hashAt,
@@ -13,8 +13,8 @@ import {
   type TheirEtcd,
 } from "../scenarios/migrate/their-etcd.ts";
 import { stagedForTests } from "../stage.ts";
-import { kill } from "./join-setup.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
+import { interrupted, kill } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -83,13 +83,8 @@ describe.skipIf(reason !== undefined)("a migration to an etcd of somebody else a
     if (to === "theirs") await etcd.anew();
     // Nobody can be kept out of their etcd. What writes there is kube-apiserver, which is stopped first; here is none.
     const writing = from === "theirs" ? undefined : await write(host);
-    await points.hold(step, "in-run");
-    const running = migrate(host, to === "theirs" ? "external" : to, given(to)).catch(() => undefined);
-    await points.reached(step, "in-run");
-    await kill(host, "k8sd");
-    await points.clear();
-    await waitForDaemon(host);
-    await running;
+    const run = () => migrate(host, to === "theirs" ? "external" : to, given(to));
+    await interrupted({ host, points, step, run, fault: () => kill(host, "k8sd") });
     if (step >= commit) place = to;
     await nothingIsLost();
     await writing?.ends(place === "theirs" ? etcd.etcdctl : undefined);

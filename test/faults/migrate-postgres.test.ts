@@ -2,8 +2,9 @@ import { describe, expect, test } from "vitest";
 import { hostsUnavailable } from "../hosts/available.ts";
 import { type Engine, migrates, migrationTo } from "../scenarios/migrate/engines.ts";
 import { createPostgresNodes } from "../scenarios/postgres/nodes.ts";
-import { createMover, victims } from "./migrate-setup.ts";
+import { createMover } from "./migrate-setup.ts";
 import { faultEnvironment } from "./points.ts";
+import { hit, victims } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -35,7 +36,7 @@ describe.skipIf(reason !== undefined)("a migration to PostgreSQL and back, inter
   test.each(cases)(
     "in $kind from $from by killing $victim, is there or is taken back",
     async ({ step, from, to, victim }) => {
-      const fault = () => mover.hit(victim);
+      const fault = () => hit(mover.current().host, victim);
       const { config } = await mover.meets({ from, to, step, fault }, () => (step >= commit ? to : from));
       // What was taken back is not in the way of the next attempt.
       if (config === undefined || step >= commit) return;

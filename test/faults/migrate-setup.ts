@@ -1,6 +1,5 @@
 import { bootstrap } from "../expect-node.ts";
 import type { Host } from "../hosts/types.ts";
-import { waitForDaemon } from "../node.ts";
 import {
   contentHash,
   type Engine,
@@ -11,9 +10,9 @@ import {
   report,
   write,
 } from "../scenarios/migrate/engines.ts";
-import { kill } from "./join-setup.ts";
 import { createFaultPoints } from "./points.ts";
 import { createShared } from "./shared.ts";
+import { interrupted } from "./victim.ts";
 
 /** A node that is not bootstrapped yet. */
 export interface Movable extends AsyncDisposable {
@@ -35,9 +34,6 @@ export interface Meeting {
 
 /** How `k8s datastore migrate` ended; undefined if it never got an answer. */
 type Ended = Awaited<ReturnType<typeof migrate>> | undefined;
-
-export type Victim = "k8sd" | "the power";
-export const victims: readonly Victim[] = ["k8sd", "the power"];
 
 /** A node with keys whose datastore the tests of a file move. */
 export function createMover<M extends Movable>(make: () => Promise<M>) {
@@ -80,23 +76,11 @@ export function createMover<M extends Movable>(make: () => Promise<M>) {
       const config = await node.given?.(to);
       const writing = await write(host);
       if (failing !== undefined) await points.fail(failing, "after-run");
-      await points.hold(step, moment);
-      const running = migrate(host, to, config).catch(() => undefined);
-      await points.reached(step, moment);
-      await fault();
-      await points.clear();
-      await waitForDaemon(host);
-      await nothingIsLost(ends(await running));
+      const run = () => migrate(host, to, config);
+      const ended = await interrupted({ host, points, step, moment, run, fault });
+      await nothingIsLost(ends(ended));
       await writing.ends();
       return { config };
-    },
-
-    /** Ends the daemon, or all of the host and starts it again. */
-    async hit(victim: Victim): Promise<void> {
-      const { host } = current();
-      if (victim === "k8sd") return kill(host, "k8sd");
-      await host.cutPower();
-      await host.boot();
     },
   };
 }

@@ -3,15 +3,14 @@ import { hostsUnavailable } from "../hosts/available.ts";
 import { createNode } from "../node.ts";
 import { migrate, migrationTo, other, write } from "../scenarios/migrate/engines.ts";
 import { stagedForTests } from "../stage.ts";
-import { kill } from "./join-setup.ts";
-import { createMover, victims } from "./migrate-setup.ts";
+import { createMover } from "./migrate-setup.ts";
 import { faultEnvironment } from "./points.ts";
+import { everything, hit, kill, victims } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 /** `npm test` kills the daemon around the point of no return; `pnpm test:faults` in each step, and cuts the power too. */
-const everything = process.env.K8SD_FAULTS !== "main";
 const around = ["finish-copy", "commit-engine"];
 const engines = ["sqlite", "etcd"] as const;
 
@@ -36,7 +35,7 @@ describe.skipIf(reason !== undefined)("a migration of the datastore, interrupted
   test.each(cases)(
     "in $kind from $from by killing $victim, is there or is taken back",
     async ({ step, from, victim }) => {
-      const fault = () => mover.hit(victim);
+      const fault = () => hit(mover.current().host, victim);
       await mover.meets({ from, to: other(from), step, fault }, () => (step >= commit ? other(from) : from));
     },
   );
@@ -44,7 +43,7 @@ describe.skipIf(reason !== undefined)("a migration of the datastore, interrupted
   test.each(all.slice(0, commit))(
     "is taken back, although k8sd is killed when it takes back $kind",
     async ({ step }) => {
-      const fault = () => mover.hit("k8sd");
+      const fault = () => hit(mover.current().host, "k8sd");
       const meeting = { from: "sqlite", to: "etcd", step, moment: "in-undo", failing: commit - 1, fault } as const;
       await mover.meets(meeting, () => "sqlite");
     },

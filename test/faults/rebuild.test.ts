@@ -8,18 +8,17 @@ import { becomesReady, bootstrap, daemonState, k8s } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
 import { scanHost } from "../hosts/scan.ts";
 import type { Host, HostSnapshot } from "../hosts/types.ts";
-import { createNode, waitForDaemon } from "../node.ts";
+import { createNode } from "../node.ts";
 import { put, read } from "../scenarios/snapshot/keys.ts";
 import { stagedForTests } from "../stage.ts";
 import { sharedByCases } from "./anew.ts";
-import { kill } from "./join-setup.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
+import { hit, interrupted, victims } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 const engines = ["sqlite", "etcd"] as const;
-const victims = ["k8sd", "the power"] as const;
 
 const recovery = { id: "", by: "", term: 0, index: 0, at: 0 };
 const facts = { path: "", revision: 0, epoch: 2, recovery, podSubnetIndex: 0 };
@@ -60,18 +59,7 @@ describe.skipIf(reason !== undefined).each(engines)(
     sharedByCases({ make, hosts: () => [source, host] });
 
     test.each(cases)('in "$title" by killing $victim, is the cluster or clean', async ({ step, victim }) => {
-      await points.hold(step, "in-run");
-      const running = k8s(host, command).catch(() => undefined);
-      await points.reached(step, "in-run");
-      if (victim === "k8sd") {
-        await kill(host, "k8sd");
-      } else {
-        await host.cutPower();
-        await host.boot();
-      }
-      await points.clear();
-      await waitForDaemon(host);
-      await running;
+      await interrupted({ host, points, step, run: () => k8s(host, command), fault: () => hit(host, victim) });
       if (step >= commit) {
         await becomesReady(host);
         expect(await read(host, "kept")).toBe("value");

@@ -12,15 +12,10 @@ import { epochOf, put, read } from "../scenarios/recover/three.ts";
 import { stagedForTests } from "../stage.ts";
 import { sharedByCases } from "./anew.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
+import { hit, interrupted, type Victim, victims } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
-
-/** `npm test` kills the daemon in each step; `pnpm test:faults` cuts the power too. */
-const everything = process.env.K8SD_FAULTS !== "main";
-
-type Victim = "k8sd" | "the power";
-const victims: readonly Victim[] = everything ? ["k8sd", "the power"] : ["k8sd"];
 
 const input = aBootstrapInput({ kubernetes: false });
 const ids = { nodeId: "", clusterId: "", backup: "" };
@@ -30,17 +25,6 @@ const rejoin = planRejoin({ ...ids, after: input }, "generated");
 
 const cases = (steps: readonly { readonly title: string }[]) =>
   victims.flatMap((victim) => steps.map(({ title }, step) => ({ title: title.replace(/ \d+$/, ""), step, victim })));
-
-async function kill(host: Host): Promise<void> {
-  const { stdout } = await host.run("systemctl", "show", "--property=MainPID", "--value", "k8sd");
-  if (stdout.trim() !== "0") await host.run("kill", "-9", stdout.trim());
-}
-
-async function end(host: Host, victim: Victim): Promise<void> {
-  if (victim === "k8sd") return kill(host);
-  await host.cutPower();
-  await host.boot();
-}
 
 /** Two control planes of which one is off: nobody can write. */
 describe.skipIf(reason !== undefined)("a recovery, interrupted", () => {
@@ -80,19 +64,16 @@ describe.skipIf(reason !== undefined)("a recovery, interrupted", () => {
     await expectAgreement([n1, n2]);
   }
 
-  const ran = () => k8s(n1, ["recover", "--yes"]).catch(() => undefined);
+  function recoversThrough(step: number, victim: Victim) {
+    const run = () => k8s(n1, ["recover", "--yes"]);
+    return interrupted({ host: n1, points: points1, step, run, fault: () => hit(n1, victim) });
+  }
 
   test.each(cases(recover.steps.slice(0, recover.commit)))(
     'in "$title" by killing $victim, is taken back, and works when it is tried again',
     async ({ step, victim }) => {
       await loseQuorum();
-      await points1.hold(step, "in-run");
-      const running = ran();
-      await points1.reached(step, "in-run");
-      await end(n1, victim);
-      await points1.clear();
-      await running;
-      await waitForDaemon(n1);
+      await recoversThrough(step, victim);
       expect(await epochOf(n1)).toBe(epoch);
       const { stdout } = await n1.run("ls", "/var/snap/k8s/common/var/lib/etcd");
       expect(stdout.split("\n").filter((name) => !/^(data|before-epoch-.*|)$/.test(name))).toEqual([]);
@@ -104,13 +85,7 @@ describe.skipIf(reason !== undefined)("a recovery, interrupted", () => {
     'in "$title" by killing $victim, is finished by the next start',
     async ({ step, victim }) => {
       await loseQuorum();
-      await points1.hold(step, "in-run");
-      const running = ran();
-      await points1.reached(step, "in-run");
-      await end(n1, victim);
-      await points1.clear();
-      await running;
-      await waitForDaemon(n1);
+      await recoversThrough(step, victim);
       epoch += 1;
       await becomesReady(n1);
       expect(await epochOf(n1)).toBe(epoch);
@@ -129,7 +104,7 @@ describe.skipIf(reason !== undefined)("a recovery, interrupted", () => {
       await points2.hold(step, "in-run");
       await n2.boot();
       await points2.reached(step, "in-run");
-      await end(n2, victim);
+      await hit(n2, victim);
       await points2.clear();
       await waitForDaemon(n2);
       await bothInStep();

@@ -10,15 +10,14 @@ import { createNode, createNodeNetwork, waitForDaemon } from "../node.ts";
 import { etcdConfig, joins, joinToken } from "../scenarios/join/nodes.ts";
 import { stagedForTests } from "../stage.ts";
 import { sharedByCases } from "./anew.ts";
-import { everything, kill } from "./join-setup.ts";
 import { createFaultPoints, faultEnvironment } from "./points.ts";
+import { hit, interrupted, type Victim, victims } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 const names = ["n1", "n2", "n3", "w1"] as const;
 type Name = (typeof names)[number];
-type Victim = "k8sd" | "the power";
 
 /** Whoever ordered it is given up on after this. */
 const timeout = "10s";
@@ -30,7 +29,6 @@ const removal = (role: "control-plane" | "worker") =>
     "generated",
   ).steps;
 
-const victims: readonly Victim[] = everything ? ["k8sd", "the power"] : ["k8sd"];
 const cases = (steps: readonly { readonly title: string }[], of: readonly Victim[]) =>
   of.flatMap((victim) => steps.map(({ title }, step) => ({ title, step, victim })));
 
@@ -76,12 +74,6 @@ describe.skipIf(reason !== undefined)("the end of a membership, interrupted", ()
     hosts.set(name, { ...of(name), identity: await identityOf(at(name), at("n1")) });
   }
 
-  async function end(name: Name, victim: Victim): Promise<void> {
-    if (victim === "k8sd") return kill(at(name), "k8sd");
-    await at(name).cutPower();
-    await at(name).boot();
-  }
-
   /** On all sides: the ledgers agree without it, it knows that it is out, leaves nothing, and is known nowhere. */
   async function isOut(name: Name): Promise<void> {
     for (const each of names) await waitForDaemon(at(each));
@@ -93,13 +85,9 @@ describe.skipIf(reason !== undefined)("the end of a membership, interrupted", ()
   }
 
   async function interrupt(on: Name, argv: readonly string[], step: number, victim: Victim): Promise<void> {
-    const points = createFaultPoints(at(on));
-    await points.hold(step, "in-run");
-    const running = k8s(at(on), [...argv, "--timeout", timeout]).catch(() => undefined);
-    await points.reached(step, "in-run");
-    await end(on, victim);
-    await points.clear();
-    await running;
+    const host = at(on);
+    const run = () => k8s(host, [...argv, "--timeout", timeout]);
+    await interrupted({ host, points: createFaultPoints(host), step, run, fault: () => hit(host, victim) });
   }
 
   test.each(cases(removal("control-plane"), victims))(

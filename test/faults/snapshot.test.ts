@@ -4,23 +4,20 @@ import { describe, expect, test } from "vitest";
 import { aBootstrapInput } from "../../packages/k8sd/test/support/bootstrap-input.ts";
 import { becomesReady, bootstrap, k8s } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
-import { createNode, waitForDaemon } from "../node.ts";
+import { createNode } from "../node.ts";
 import { epochOf } from "../scenarios/recover/three.ts";
 import { put, read } from "../scenarios/snapshot/keys.ts";
 import { stagedForTests } from "../stage.ts";
-import { kill } from "./join-setup.ts";
 import { createFaultPoints, faultEnvironment } from "./points.ts";
 import { createShared } from "./shared.ts";
+import { everything, hit, interrupted, type Victim, victims } from "./victim.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 /** `npm test` kills the daemon around the point of no return; `pnpm test:faults` in each step, and cuts the power too. */
-const everything = process.env.K8SD_FAULTS !== "main";
 const around = ["try-restore", "load-snapshot", "begin-epoch"];
 
-type Victim = "k8sd" | "the power";
-const victims: readonly Victim[] = everything ? ["k8sd", "the power"] : ["k8sd"];
 const casesOf = (steps: readonly { readonly kind: string }[]) =>
   victims.flatMap((victim) =>
     steps.flatMap(({ kind }, step) => (everything || around.includes(kind) ? [{ kind, step, victim }] : [])),
@@ -66,18 +63,7 @@ describe.skipIf(reason !== undefined).each(engines)("a snapshot of %s, interrupt
 
   async function interrupt(argv: readonly string[], step: number, victim: Victim): Promise<void> {
     const { host, points } = shared();
-    await points.hold(step, "in-run");
-    const running = k8s(host, argv).catch(() => undefined);
-    await points.reached(step, "in-run");
-    if (victim === "k8sd") {
-      await kill(host, "k8sd");
-    } else {
-      await host.cutPower();
-      await host.boot();
-    }
-    await points.clear();
-    await waitForDaemon(host);
-    await running;
+    await interrupted({ host, points, step, run: () => k8s(host, argv), fault: () => hit(host, victim) });
     await becomesReady(host);
   }
 

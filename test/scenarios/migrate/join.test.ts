@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
-import { kill } from "../../faults/join-setup.ts";
 import { createFaultPoints, faultEnvironment } from "../../faults/points.ts";
+import { kill } from "../../faults/victim.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Network } from "../../hosts/network.ts";
 import type { Host } from "../../hosts/types.ts";

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { SealKeyState } from "@k8sd/api-types";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
-import { kill } from "../../faults/join-setup.ts";
+import { kill } from "../../faults/victim.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Network } from "../../hosts/network.ts";
 import type { Host } from "../../hosts/types.ts";
