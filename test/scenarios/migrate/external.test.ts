@@ -1,30 +1,15 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { becomesReady, bootstrap, k8s, kubectl } from "../../expect-node.ts";
+import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Host } from "../../hosts/types.ts";
 import { createNode } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 import { contentHash, fill, isOn, migrate, migrates, write } from "./engines.ts";
+import { createLoad, type UnderLoad } from "./load.ts";
 import { isAt, startTheirEtcd, type TheirEtcd } from "./their-etcd.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
-
-const proxy = "http://127.0.0.1:8001/api/v1/namespaces/default/configmaps";
-
-/** One object after the other; what was acknowledged is on the host's disk. */
-const loadScript = `
-i=0; rm -f /var/tmp/load-stop; : > /var/tmp/created
-while ! test -e /var/tmp/load-stop; do
-  i=$((i+1))
-  curl -s -m 20 -H 'content-type: application/json' -d '{"metadata":{"name":"load-'$1-$i'"}}' ${proxy} > /var/tmp/answer
-  if grep -q '"kind": "ConfigMap"' /var/tmp/answer; then
-    echo $i $(sed -n 's/.*"resourceVersion": "\\([0-9]*\\)".*/\\1/p' /var/tmp/answer) >> /var/tmp/created
-  else
-    sleep 0.1
-  fi
-done
-`;
 
 describe.skipIf(reason !== undefined)("a cluster without Kubernetes that moves to an etcd of somebody else", () => {
   let host: Host;
@@ -119,43 +104,24 @@ describe.skipIf(reason !== undefined)("a cluster without Kubernetes that moves t
 describe.skipIf(reason !== undefined)("Kubernetes of a cluster that moves to an etcd of somebody else and back", () => {
   let host: Host;
   let etcd: TheirEtcd;
-  let round = 0;
+  let underLoad: UnderLoad;
   beforeAll(async () => {
     host = await createNode({ staged: await stagedForTests() });
     etcd = await startTheirEtcd(host);
     await bootstrap(host, "cluster-config:\n  network:\n    enabled: true\n");
     await becomesReady(host, "120s");
-    await host.writeFile("/var/tmp/load.sh", loadScript);
-    host.spawn(["k8s", "kubectl", "proxy", "--port=8001"]);
+    underLoad = await createLoad(host);
   });
   afterAll(() => host?.[Symbol.asyncDispose]());
   afterEach(({ task }) => {
     if (task.result?.state === "fail") host.markFailed();
   });
 
-  const created = async () =>
-    (await host.readFile("/var/tmp/created"))
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => line.split(" ").map(Number) as [number, number]);
-
-  /** While objects are created, the data moves: none is lost, and resource versions only rise. */
   async function movesUnderLoad(to: "external" | "sqlite" | "etcd", given?: string): Promise<void> {
-    round += 1;
-    await host.run("sh", "-c", `setsid sh /var/tmp/load.sh ${round} > /dev/null 2>&1 < /dev/null &`);
-    await expect.poll(async () => (await created()).length, { timeout: 60_000 }).toBeGreaterThan(5);
-    const { pauseMs } = await migrates(host, to, given);
-    console.info(`Kubernetes to ${to}: writes paused for ${pauseMs} ms`);
-    const during = (await created()).length;
-    await expect.poll(async () => (await created()).length, { timeout: 60_000 }).toBeGreaterThan(during + 10);
-    await host.run("touch", "/var/tmp/load-stop");
-    const runs = async () => (await host.tryRun(["pgrep", "-f", "/var/tmp/load.sh"])).exitCode;
-    await expect.poll(runs, { timeout: 60_000 }).toBe(1);
-    const all = await created();
-    const versions = all.map(([, version]) => version);
-    expect(versions).toEqual(versions.toSorted((a, b) => a - b));
-    const names = new Set((await kubectl(host, "get", "configmaps", "-o", "name")).split("\n"));
-    expect(all.map(([i]) => `configmap/load-${round}-${i}`).filter((name) => !names.has(name))).toEqual([]);
+    await underLoad(async () => {
+      const { pauseMs } = await migrates(host, to, given);
+      console.info(`Kubernetes to ${to}: writes paused for ${pauseMs} ms`);
+    });
     await becomesReady(host, "120s");
   }
 
