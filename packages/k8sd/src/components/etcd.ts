@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Paths } from "../host/paths.ts";
 import { AppError } from "../lib/app-error.ts";
 import { hostPort, isLoopback } from "./address.ts";
+import type { Arguments, ExtraArguments } from "./arguments.ts";
 import { pkiFiles } from "./certificates.ts";
 import type { ComponentSpec, NodeView } from "./component.ts";
 import { datastoreReady } from "./k8s-datastore.ts";
@@ -11,6 +12,13 @@ import { componentService } from "./service.ts";
 const stopSeconds = 60;
 
 export const etcdData = (paths: Pick<Paths, "etcd">): string => join(paths.etcd, "data");
+
+/** Of an only member, which need not wait for anybody before it elects itself. */
+const hasty: Arguments = { "--election-timeout": "100", "--heartbeat-interval": "10" };
+
+/** Times that somebody chose belong together, and stay as they are. */
+export const hastyUnlessChosen = (args: ExtraArguments): Arguments =>
+  Object.keys(hasty).some((name) => name in args) ? {} : hasty;
 
 /** Of a member that nobody but this node reaches. */
 interface Alone {
@@ -26,9 +34,6 @@ function render(node: NodeView, alone?: Alone) {
     throw new AppError("internal", "cannot render etcd: the node does not run it or has no address");
   }
   const pki = pkiFiles(paths);
-  // Nobody is waited for before it elects itself; times that somebody chose belong together.
-  const chosen = ["--election-timeout", "--heartbeat-interval"].some((name) => name in (node.extraArgs.etcd ?? {}));
-  const hasty = alone !== undefined && !alone.forced && !chosen;
   const client = `https://${hostPort(address, datastore.clientPort)}`;
   const local = `https://${hostPort(node.loopback, datastore.clientPort)}`;
   const peer = `https://${hostPort(address, datastore.peerPort)}`;
@@ -44,11 +49,9 @@ function render(node: NodeView, alone?: Alone) {
       "--cert-file": pki.etcdServer.crt,
       "--client-cert-auth": "true",
       "--data-dir": alone?.dataDir ?? etcdData(paths),
-      "--election-timeout": hasty ? "100" : undefined,
       // The gateway would call its own server with the server's certificate, which is none for clients; nobody uses it.
       "--enable-grpc-gateway": "false",
       "--force-new-cluster": alone?.forced ? "true" : undefined,
-      "--heartbeat-interval": hasty ? "10" : undefined,
       "--initial-advertise-peer-urls": peer,
       "--initial-cluster": peers.map(([name, url]) => `${name}=${url}`).join(","),
       "--initial-cluster-state": datastore.initialCluster.state,
@@ -65,6 +68,7 @@ function render(node: NodeView, alone?: Alone) {
       // before etcd is asked (datastore/etcd-members.ts).
       "--strict-reconfig-check": "false",
       "--trusted-ca-file": pki.etcdCa.crt,
+      ...(alone === undefined || alone.forced ? {} : hastyUnlessChosen(node.extraArgs.etcd ?? {})),
     },
   });
   return { service, files: [], directories: [{ path: paths.etcd, mode: 0o700 }] };

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Arguments } from "../../components/arguments.ts";
 import type { ComponentSpec, NodeView } from "../../components/component.ts";
+import { hastyUnlessChosen } from "../../components/etcd.ts";
 import { datastoreReady } from "../../components/k8s-datastore.ts";
 import type { Host } from "../../host/host.ts";
 import { writeFileAtomic } from "../../lib/write-file.ts";
@@ -11,13 +11,6 @@ import { engineOf } from "./engines.ts";
 
 const caOf = ({ paths }: Pick<Host, "paths">): string => join(paths.state, "migration-ca.crt");
 
-/** Writes pause meanwhile, and the only member needs to wait for nobody before it elects itself. */
-const hasty: Arguments = { "--election-timeout": "100", "--heartbeat-interval": "10" };
-
-/** Times that somebody chose belong together, and are tried as they are. */
-const timesOf = ({ datastore }: NodeView, args: Arguments): Arguments =>
-  datastore.engine === "etcd" && !Object.keys(hasty).some((name) => name in args) ? hasty : {};
-
 /** The engine as it will run, but one that lets nobody in except who holds this one certificate. */
 export function trialOf(view: NodeView, caFile: string, own: PemPair): ComponentSpec {
   const engine = engineOf(view);
@@ -26,7 +19,9 @@ export function trialOf(view: NodeView, caFile: string, own: PemPair): Component
     render: (node) => {
       const rendered = engine.render(node);
       const { service } = rendered;
-      const args = { ...service.args, ...timesOf(view, service.args), "--trusted-ca-file": caFile };
+      // Writes pause meanwhile.
+      const times = view.datastore.engine === "etcd" ? hastyUnlessChosen(service.args) : {};
+      const args = { ...service.args, ...times, "--trusted-ca-file": caFile };
       return { ...rendered, service: { ...service, args } };
     },
     ready: (node, signal) => {
