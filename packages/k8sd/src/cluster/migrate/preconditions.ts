@@ -3,7 +3,7 @@ import { portNeeds } from "../../components/ports.ts";
 import { newDatabaseProblems } from "../../datastore/check-postgres.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import { restoreProgram } from "../../datastore/etcd-restore.ts";
-import { revisionSeen } from "../../datastore/told.ts";
+import { ifTold, revisionSeen } from "../../datastore/told.ts";
 import type { Conflict, Host, PortNeed } from "../../host/host.ts";
 import { errorText } from "../../lib/app-error.ts";
 import { withDeadline } from "../../lib/wait.ts";
@@ -127,14 +127,9 @@ async function theirProblems(
   signal: AbortSignal,
 ): Promise<readonly Conflict[]> {
   await revisionSeen(store, withDeadline(signal, answerMs));
-  const size = await store.status({ signal, timeoutMs: answerMs }).then(
-    ({ dbSize }) => dbSize,
-    () => 0,
-  );
-  return host.preflight.system(
-    { freeDisk: [{ path: host.paths.snapCommon, bytes: size * growth + spareBytes }] },
-    signal,
-  );
+  const status = await ifTold(store.status({ signal, timeoutMs: answerMs }));
+  const bytes = (status?.dbSize ?? 0) * growth + spareBytes;
+  return host.preflight.system({ freeDisk: [{ path: host.paths.snapCommon, bytes }] }, signal);
 }
 
 /**
