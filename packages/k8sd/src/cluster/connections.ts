@@ -7,6 +7,7 @@ import { createEtcdClient } from "../datastore/client.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import { createKubeClient, type KubeClient } from "../kube/kube-client.ts";
 import { AppError } from "../lib/app-error.ts";
+import type { EtcdAccess } from "../pki/supplied.ts";
 
 /** Connections of this node to its cluster, made when they are first needed and closed together. */
 export interface Connections extends AsyncDisposable {
@@ -36,6 +37,16 @@ export async function datastoreOptions(view: NodeView, peers: Peers = () => []):
       ? { others: () => peers().map((address) => `https://${hostPort(address, datastore.clientPort)}`) }
       : {}),
   };
+}
+
+/** As the user gives it; an empty text counts as absent. */
+export function tlsOf(access: EtcdAccess): ClientTls {
+  const known = {
+    ca: access["datastore-ca-crt"],
+    cert: access["datastore-client-crt"],
+    key: access["datastore-client-key"],
+  };
+  return Object.fromEntries(Object.entries(known).filter(([, pem]) => pem !== undefined && pem !== ""));
 }
 
 /** By what k8sd and the datastore know each other; of an external one, what the user gave. */

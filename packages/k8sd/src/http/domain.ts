@@ -42,6 +42,7 @@ import type {
   SnapshotStoreStatus,
   StandingResponse,
 } from "@k8sd/api-types";
+import type { EtcdAccess } from "../pki/supplied.ts";
 import type { FetchOrder, RestoreOrder, SaveSnapshotOrder } from "./snapshot-orders.ts";
 
 /** Texts that clients match on; all but "online" refuse what is not allowed before init. */
@@ -120,10 +121,7 @@ export interface MigrateOrder {
   readonly to: "sqlite" | "etcd" | "external";
   /** Of an external datastore. */
   readonly servers: readonly string[];
-  /** What an etcd is known by, and lets us in by; PEM texts. */
-  readonly pems: Readonly<
-    Partial<Record<"datastore-ca-crt" | "datastore-client-crt" | "datastore-client-key", string | undefined>>
-  >;
+  readonly pems: EtcdAccess;
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }

@@ -25,6 +25,9 @@ export type PkiKey =
 /** PEM texts, and that URL, by configuration key. An empty text counts as absent. */
 export type SuppliedPki = { readonly [Key in PkiKey]?: string | undefined };
 
+/** What an etcd of somebody else is known by, and lets us in by. */
+export type EtcdAccess = Pick<SuppliedPki, "datastore-ca-crt" | "datastore-client-crt" | "datastore-client-key">;
+
 /** A certificate, with any intermediates after it, and its key. */
 export interface PemPair {
   readonly certificate: string;
@@ -126,7 +129,7 @@ function pairProblem(
 }
 
 /** The client certificate towards an external datastore; its authority need not be the one of the servers. */
-export function checkExternalDatastore(supplied: SuppliedPki, now: Date): void {
+export function checkExternalDatastore(supplied: EtcdAccess, now: Date): void {
   const authority = supplied["datastore-ca-crt"] ?? "";
   const certificate = supplied["datastore-client-crt"] ?? "";
   const key = supplied["datastore-client-key"] ?? "";

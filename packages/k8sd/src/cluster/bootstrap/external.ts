@@ -4,6 +4,7 @@ import { databaseProblems } from "../../datastore/check-postgres.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import type { Conflict } from "../../host/host.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
+import { tlsOf } from "../connections.ts";
 import { createLedger } from "../ledger.ts";
 import type { BootstrapInput } from "./plan.ts";
 
@@ -21,13 +22,7 @@ export async function externalConflicts(
     return problems.map((problem) => ({ field: "datastore-servers", ...problem }));
   }
   if (datastore.engine !== "external") return [];
-  const given = {
-    ca: supplied["datastore-ca-crt"],
-    cert: supplied["datastore-client-crt"],
-    key: supplied["datastore-client-key"],
-  };
-  const tls = Object.fromEntries(Object.entries(given).filter(([, pem]) => pem !== undefined && pem !== ""));
-  const problems = await externalProblems({ endpoints: datastore.endpoints, tls }, signal);
+  const problems = await externalProblems({ endpoints: datastore.endpoints, tls: tlsOf(supplied) }, signal);
   return problems.map((problem) => ({ field: "datastore-servers", ...problem }));
 }
 

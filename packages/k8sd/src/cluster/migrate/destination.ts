@@ -1,6 +1,6 @@
 import { isPostgresUrl, withoutPassword } from "../../datastore/postgres-url.ts";
 import { AppError } from "../../lib/app-error.ts";
-import { checkExternalDatastore, type SuppliedPki } from "../../pki/supplied.ts";
+import { checkExternalDatastore, type EtcdAccess } from "../../pki/supplied.ts";
 import { datastoreServers } from "../config/datastore-servers.ts";
 import { throwProblems } from "../config/problems.ts";
 import type { ManagedEngine, MovableEngine } from "./plan.ts";
@@ -9,12 +9,8 @@ export interface Wish {
   readonly to: ManagedEngine | "external";
   /** With the password where there is one; of an external datastore only. */
   readonly servers: readonly string[];
-  /** What an etcd is known by, and lets us in by; PEM texts. */
   readonly pems?: EtcdAccess;
 }
-
-/** An empty text counts as absent. */
-export type EtcdAccess = Pick<SuppliedPki, "datastore-ca-crt" | "datastore-client-crt" | "datastore-client-key">;
 
 /** Where the data shall be. */
 export interface Destination {

@@ -1,33 +1,24 @@
 import { pkiFiles } from "../../components/certificates.ts";
 import type { NodeView } from "../../components/component.ts";
-import type { ClientTls, EtcdClientOptions } from "../../datastore/channel.ts";
+import type { EtcdClientOptions } from "../../datastore/channel.ts";
 import type { Paths } from "../../host/paths.ts";
 import { removeFile, writeFileAtomic } from "../../lib/write-file.ts";
 import { authorityTable } from "../../pki/authority-table.ts";
 import { certificateTable } from "../../pki/certificate-table.ts";
-import type { SuppliedPki } from "../../pki/supplied.ts";
+import type { EtcdAccess, SuppliedPki } from "../../pki/supplied.ts";
 import { certificateFile } from "../address/certificates.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
+import { tlsOf } from "../connections.ts";
 import type { NodeKey } from "../node-key.ts";
 import { completeNodePki } from "../node-pki.ts";
 import type { Seal } from "../seal.ts";
 import { changeClusterSecrets, readClusterSecrets } from "./access.ts";
-import type { EtcdAccess } from "./destination.ts";
 
 export interface AccessDeps {
   readonly paths: Paths;
   readonly seal: () => Promise<Seal>;
   readonly nodeKey: Pick<NodeKey, "certificate">;
   readonly now: () => number;
-}
-
-export function tlsOf(access: EtcdAccess): ClientTls {
-  const known = {
-    ca: access["datastore-ca-crt"],
-    cert: access["datastore-client-crt"],
-    key: access["datastore-client-key"],
-  };
-  return Object.fromEntries(Object.entries(known).filter(([, pem]) => pem !== undefined && pem !== ""));
 }
 
 /** How an etcd is reached whose certificates are not in their place yet. */

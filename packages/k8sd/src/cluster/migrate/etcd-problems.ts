@@ -6,8 +6,8 @@ import { raiseProblem } from "../../datastore/migrate/raise.ts";
 import { revisionSeen } from "../../datastore/told.ts";
 import type { Conflict } from "../../host/host.ts";
 import { AppError } from "../../lib/app-error.ts";
+import { tlsOf } from "../connections.ts";
 import type { Destination } from "./destination.ts";
-import { tlsOf } from "./etcd-access.ts";
 
 const answerMs = 5_000;
 
