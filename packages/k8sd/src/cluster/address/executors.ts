@@ -10,9 +10,9 @@ import { withDeadline } from "../../lib/wait.ts";
 import { type WantedFile, writeFileAtomic } from "../../lib/write-file.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
-import type { SuppliedPki } from "../../pki/supplied.ts";
 import { awaitService } from "../bootstrap/await-service.ts";
 import { type BootstrapInput, serviceStages } from "../bootstrap/plan.ts";
+import { readClusterSecrets } from "../cluster-secrets.ts";
 import type { ClusterLink } from "../join/link.ts";
 import type { Seal } from "../seal.ts";
 import { addressRows, certificateFile, renewOwn, requestsOf } from "./certificates.ts";
@@ -52,8 +52,7 @@ export function createAddressExecutors(deps: AddressDeps): Executors<AddressStep
         return content === undefined ? [] : [{ path: certificateFile(input, row, "crt"), content, mode: 0o600 }];
       });
     }
-    const [seal, sealed] = await Promise.all([deps.seal(), readFile(host.paths.clusterSecrets, "utf8")]);
-    const secrets = JSON.parse(seal.open(sealed, "cluster-secrets")) as SuppliedPki;
+    const secrets = await readClusterSecrets(host.paths, await deps.seal());
     const { files, foreign } = await renewOwn(input, secrets, new Date(deps.now()));
     if (foreign.length > 0) {
       const note = `these carry the old address until you replace them: ${foreign.join(", ")}`;

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import type { MembersMovedRequest, MoveMemberRequest, MoveMemberResponse } from "@k8sd/api-types";
 import { splitHostPort } from "../../components/address.ts";
@@ -6,6 +5,7 @@ import type { Paths } from "../../host/paths.ts";
 import { AppError } from "../../lib/app-error.ts";
 import type { Audit } from "../../node-db/audit.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
+import { readClusterSecrets } from "../cluster-secrets.ts";
 import type { Connections } from "../connections.ts";
 import { workerPki } from "../join/worker-pki.ts";
 import { createLedger } from "../ledger.ts";
@@ -75,8 +75,7 @@ export function createMoves(deps: MovesDeps) {
   };
 
   async function secrets(): Promise<SuppliedPki> {
-    const [seal, sealed] = await Promise.all([deps.seal(), readFile(deps.paths.clusterSecrets, "utf8")]);
-    return JSON.parse(seal.open(sealed, "cluster-secrets")) as SuppliedPki;
+    return readClusterSecrets(deps.paths, await deps.seal());
   }
 }
 

@@ -2,6 +2,7 @@ import type { Paths } from "../../host/paths.ts";
 import type { WantedFile } from "../../lib/write-file.ts";
 import type { StepContext } from "../../operations/plan.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
+import { sealClusterSecrets } from "../cluster-secrets.ts";
 import type { NodeKey } from "../node-key.ts";
 import { completeNodePki, kubeconfigFiles } from "../node-pki.ts";
 import type { Seal } from "../seal.ts";
@@ -28,7 +29,7 @@ export async function writeCertificates(
   const pki = completeNodePki(input, { ...supplied, ...identity }, now);
   const files: WantedFile[] = [...pki.files, ...kubeconfigFiles(input.view, pki)];
   if (input.view.role === "control-plane") {
-    const content = (await deps.seal()).seal(JSON.stringify(pki.cluster), "cluster-secrets");
+    const content = sealClusterSecrets(pki.cluster, await deps.seal());
     files.push({ path: deps.paths.clusterSecrets, content, mode: 0o600 });
   }
   await createFiles(files, context);

@@ -16,6 +16,7 @@ import type { KubeClient } from "../../kube/kube-client.ts";
 import { nodes } from "../../kube/resources.ts";
 import { AppError } from "../../lib/app-error.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
+import { readClusterSecrets } from "../cluster-secrets.ts";
 import { parseCidrs } from "../config/cidr.ts";
 import { nodeSubnet } from "../config/subnets.ts";
 import type { ClusterConfig, ResolvedClusterConfig } from "../config/types.ts";
@@ -55,8 +56,7 @@ export function createMembers(deps: MembersDeps) {
   const ledgerOf = async (): Promise<Ledger> => createLedger(await deps.connections().datastore());
 
   async function secrets(): Promise<SuppliedPki> {
-    const [seal, sealed] = await Promise.all([deps.seal(), readFile(deps.paths.clusterSecrets, "utf8")]);
-    return JSON.parse(seal.open(sealed, "cluster-secrets")) as SuppliedPki;
+    return readClusterSecrets(deps.paths, await deps.seal());
   }
 
   async function list(signal: AbortSignal): Promise<ListMembersResponse> {

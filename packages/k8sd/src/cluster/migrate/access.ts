@@ -1,7 +1,7 @@
-import { readFile, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import type { Paths } from "../../host/paths.ts";
 import { writeFileAtomic } from "../../lib/write-file.ts";
-import type { SuppliedPki } from "../../pki/supplied.ts";
+import { changeClusterSecrets } from "../cluster-secrets.ts";
 import type { Seal } from "../seal.ts";
 
 /** Where the server over a database finds its URL, with the password. */
@@ -17,25 +17,12 @@ export async function removeDatabaseUrl({ datastoreUrl }: Pick<Paths, "datastore
  * Control planes that join are given what opens the database, as they are after a bootstrap on one.
  * @param url undefined: there is none any more
  */
-export async function sealDatabaseUrl(paths: SecretsPath, url: string | undefined, seal: Seal): Promise<void> {
+export async function sealDatabaseUrl(
+  paths: Pick<Paths, "clusterSecrets">,
+  url: string | undefined,
+  seal: Seal,
+): Promise<void> {
   await changeClusterSecrets(paths, seal, ({ "datastore-url": _url, ...others }) =>
     url === undefined ? others : { ...others, "datastore-url": url },
   );
-}
-
-type SecretsPath = Pick<Paths, "clusterSecrets">;
-const context = "cluster-secrets";
-
-export async function readClusterSecrets({ clusterSecrets }: SecretsPath, seal: Seal): Promise<SuppliedPki> {
-  return JSON.parse(seal.open(await readFile(clusterSecrets, "utf8"), context)) as SuppliedPki;
-}
-
-/** What the whole cluster shares, as control planes that join are given it. */
-export async function changeClusterSecrets(
-  paths: SecretsPath,
-  seal: Seal,
-  change: (known: SuppliedPki) => SuppliedPki,
-): Promise<void> {
-  const secrets = JSON.stringify(change(await readClusterSecrets(paths, seal)));
-  await writeFileAtomic({ path: paths.clusterSecrets, content: seal.seal(secrets, context), mode: 0o600 });
 }

@@ -8,11 +8,11 @@ import { certificateTable } from "../../pki/certificate-table.ts";
 import type { EtcdAccess, SuppliedPki } from "../../pki/supplied.ts";
 import { certificateFile } from "../address/certificates.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
+import { changeClusterSecrets, readClusterSecrets } from "../cluster-secrets.ts";
 import { tlsOf } from "../connections.ts";
 import type { NodeKey } from "../node-key.ts";
 import { completeNodePki } from "../node-pki.ts";
 import type { Seal } from "../seal.ts";
-import { changeClusterSecrets, readClusterSecrets } from "./access.ts";
 
 export interface AccessDeps {
   readonly paths: Paths;

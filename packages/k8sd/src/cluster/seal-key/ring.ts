@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import type { Paths } from "../../host/paths.ts";
 import { isMissingFile } from "../../lib/app-error.ts";
 import { writeFileAtomic } from "../../lib/write-file.ts";
+import { resealClusterSecrets } from "../cluster-secrets.ts";
 import { createSeal, sealedWith, sealKeyBytes, sealKeyId, splitKeys } from "../seal.ts";
 
 /** The keys of the seal that this node has. Every change has reached the disk when it returns, and is done whole or not at all. */
@@ -20,8 +21,6 @@ export interface Ring {
   forget(ids: readonly string[]): Promise<void>;
 }
 
-const context = "cluster-secrets";
-
 export function createRing({ sealKey, clusterSecrets }: Pick<Paths, "sealKey" | "clusterSecrets">): Ring {
   const keys = async () => splitKeys(await readFile(sealKey));
   const write = async (next: readonly Uint8Array[]) =>
@@ -36,8 +35,7 @@ export function createRing({ sealKey, clusterSecrets }: Pick<Paths, "sealKey" | 
     });
     const [first] = all;
     if (sealed === undefined || first === undefined || sealedWith(sealed) === sealKeyId(first)) return;
-    const seal = createSeal(Buffer.concat(all));
-    const content = seal.seal(seal.open(sealed, context), context);
+    const content = resealClusterSecrets(sealed, createSeal(Buffer.concat(all)));
     await writeFileAtomic({ path: clusterSecrets, content, mode: 0o600 });
   }
 

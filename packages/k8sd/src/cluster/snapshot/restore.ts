@@ -35,7 +35,7 @@ import {
   type SavedCluster,
   sameCluster,
 } from "./restore-prepare.ts";
-import { readClusterSecrets } from "./secrets.ts";
+import { secretsToSave } from "./secrets.ts";
 
 export interface RestoreDeps {
   readonly host: Host;
@@ -124,7 +124,7 @@ export function createRestore(deps: RestoreDeps) {
       });
     }
     const saved = await read(order, signal);
-    const own = await readClusterSecrets(host.paths, await deps.seal());
+    const own = await secretsToSave(host.paths, await deps.seal());
     const known = saved.members.find((member) => member.id === id && member.state === "active");
     if (!sameCluster(saved, { ...own, clusterId }) || known?.podSubnetIndex === undefined) {
       throw new AppError(

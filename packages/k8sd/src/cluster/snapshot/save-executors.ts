@@ -19,7 +19,7 @@ import { createRecords } from "../records.ts";
 import type { Seal } from "../seal.ts";
 import { outdated, snapshotsIn, snapshotsInStore, storePath } from "./folder.ts";
 import type { SaveInput, SaveStep } from "./save-plan.ts";
-import { encodeClusterSecrets, readClusterSecrets } from "./secrets.ts";
+import { encodeClusterSecrets, secretsToSave } from "./secrets.ts";
 import { createSnapshotSettings, type SnapshotSettings } from "./settings.ts";
 import { type PlainKeys, plainConnection, runWork, type WorkOptions } from "./work.ts";
 
@@ -100,7 +100,7 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
         const { signal } = context;
         const { view: self, clusterId } = member();
         const seal = await deps.seal();
-        const own = await readClusterSecrets(paths, seal);
+        const own = await secretsToSave(paths, seal);
         const secrets = encodeClusterSecrets(own);
         const versions = await deps.versions(signal);
         const lock = await withSettings((settings) => settings.lock(signal));

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Paths } from "../../host/paths.ts";
 import { AppError } from "../../lib/app-error.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
+import { readClusterSecrets } from "../cluster-secrets.ts";
 import type { Seal } from "../seal.ts";
 
 const schema = z.object({
@@ -20,12 +21,9 @@ export interface ClusterSecrets {
   readonly sealKey: string;
 }
 
-export async function readClusterSecrets(paths: Paths, seal: Seal): Promise<ClusterSecrets> {
-  const [sealed, sealKey] = await Promise.all([readFile(paths.clusterSecrets, "utf8"), readFile(paths.sealKey)]);
-  return {
-    pki: JSON.parse(seal.open(sealed, "cluster-secrets")) as SuppliedPki,
-    sealKey: sealKey.toString("base64"),
-  };
+export async function secretsToSave(paths: Paths, seal: Seal): Promise<ClusterSecrets> {
+  const [pki, sealKey] = await Promise.all([readClusterSecrets(paths, seal), readFile(paths.sealKey)]);
+  return { pki, sealKey: sealKey.toString("base64") };
 }
 
 export function encodeClusterSecrets({ pki, sealKey }: ClusterSecrets): string {
