@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { isCompacted } from "@k8sd/k8sd/datastore/client-errors.ts";
-import type { Datastore } from "@k8sd/k8sd/datastore/datastore.ts";
+import type { Datastore, KeyValue } from "@k8sd/k8sd/datastore/datastore.ts";
 import { claim, claimKey, clearClaimed, releaseClaim } from "@k8sd/k8sd/datastore/migrate/claim.ts";
 import { type SharedCopyOptions, startSharedCopy } from "@k8sd/k8sd/datastore/migrate/shared-copy.ts";
 import { openStore, type StoreAccess } from "@k8sd/k8sd/datastore/migrate/store-access.ts";
@@ -115,6 +115,28 @@ function sharedTxn(store: Datastore): Datastore["txn"] {
   };
 }
 
+/** With the keys whose values were read from it. */
+function watched(store: StoreAccess) {
+  const read = new Set<string>();
+  const note = (kvs: readonly KeyValue[]): void => {
+    for (const { key } of kvs) read.add(Buffer.from(key).toString());
+  };
+  const data: Datastore = {
+    ...store.data,
+    async range(what, how) {
+      const answer = await store.data.range(what, how);
+      if (how?.keysOnly !== true) note(answer.kvs);
+      return answer;
+    },
+    async txn(what, call) {
+      const answer = await store.data.txn(what, call);
+      for (const result of answer.results) if (result.op === "range") note(result.kvs);
+      return answer;
+    },
+  };
+  return { store: { ...store, data }, read };
+}
+
 describe("a copy of one cluster's keys, beside others in the same etcd", () => {
   test("into it keeps every acknowledged write and touches nothing of theirs", { timeout: maxMs }, async () => {
     await using both = await stores();
@@ -139,6 +161,33 @@ describe("a copy of one cluster's keys, beside others in the same etcd", () => {
     expect(await both.ours.leases({ signal })).toEqual([71n]);
   });
 
+  test("reads in the pause only values that changed since it served, and never what lies between ours", {
+    timeout: maxMs,
+  }, async () => {
+    await using both = await stores(["--initial-revision", "1000000000"]);
+    const signal = AbortSignal.timeout(maxMs);
+    await fill(both.theirs, signal);
+    // Between /registry/ and compact_rev_key.
+    await put(both.theirs.data, "between", "theirs");
+    const [source, target] = [watched(both.theirs), watched(both.ours)];
+    const options = { source: source.store, target: target.store, shared: "source", claimant, signal } as const;
+    await using copy = await startSharedCopy(options);
+    const changed = ["/registry/zzz", "compact_rev_key", "k8sd/cluster"];
+    for (const key of changed) await put(both.theirs.data, key, "changed");
+    await both.theirs.data.txn({ success: [{ op: "delete", range: { key: "/registry/1" } }] });
+    for (const each of [source, target]) each.read.clear();
+
+    const report = await copy.finish();
+
+    expect(report.keys).toBe(keys + 3);
+    expect(source.read).toEqual(new Set(changed));
+    // A lease is attached in the pause.
+    expect(target.read).toEqual(new Set([...changed, "/registry/leased"]));
+    expect(of(await everything(both.ours), false)).toEqual(
+      new Map([...of(await everything(both.theirs), false)].filter(([key]) => key !== "between")),
+    );
+  });
+
   test("out of it ends when somebody writes to it in the pause", { timeout: maxMs }, async () => {
     await using both = await stores(["--initial-revision", "1000000000"]);
     const signal = AbortSignal.timeout(maxMs);
@@ -147,7 +196,7 @@ describe("a copy of one cluster's keys, beside others in the same etcd", () => {
     await using copy = await startSharedCopy(options);
     const data = both.theirs.data;
     let reads = 0;
-    // After all was read for the comparison, and before it is asked whether that still holds.
+    // After the keys were listed that are compared, and before it is asked whether that still holds.
     const range: Datastore["range"] = async (what, how) => {
       const answer = await data.range(what, how);
       if ((how?.revision ?? 0) > 0 && reads++ === 0) await put(data, "/registry/late", "1");

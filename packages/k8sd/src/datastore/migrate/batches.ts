@@ -1,3 +1,4 @@
+import { prefixEnd } from "../convert.ts";
 import type { Datastore, KeyValue, Op, RangeResult } from "../datastore.ts";
 import { patient } from "../patient.ts";
 
@@ -8,14 +9,25 @@ const maxBytes = 1024 * 1024;
 export const pageSize = 200;
 
 export const everything = { prefix: "" } as const;
-/** A zero byte as the end stands for the end of all keys. */
-const all: KeySpan = { from: new Uint8Array([0]), end: new Uint8Array([0]) };
 
 /** Half open. */
 export interface KeySpan {
   readonly from: Uint8Array;
   readonly end: Uint8Array;
 }
+
+/** A zero byte as the end stands for the end of all keys. */
+export const everywhere: readonly KeySpan[] = [{ from: new Uint8Array([0]), end: new Uint8Array([0]) }];
+
+/** In the order of keys. */
+export const below = (prefixes: readonly string[]): readonly KeySpan[] =>
+  prefixes
+    .map((prefix) => Buffer.from(prefix))
+    .sort((a, b) => a.compare(b))
+    .map((from) => ({ from, end: prefixEnd(from) }));
+
+/** Of a key as that of a map. */
+export const nameOf = (key: Uint8Array): string => Buffer.from(key).toString("latin1");
 
 /** One write to come, with what it weighs. */
 export interface Write {
@@ -78,18 +90,21 @@ export function* parts<T>(list: readonly T[], size: number): Generator<readonly 
   for (let at = 0; at < list.length; at += size) yield list.slice(at, at + size);
 }
 
+interface Look {
+  /** In the order of keys; default: everywhere. */
+  readonly spans?: readonly KeySpan[];
+  readonly revision?: number;
+  readonly keysOnly?: boolean;
+  readonly signal: AbortSignal;
+}
+
 /** Keys in their order, page by page; the next one is on its way while one is looked at. */
-export async function* pages(
-  store: Datastore,
-  options: {
-    /** Default: all keys. */
-    readonly span?: KeySpan;
-    readonly revision?: number;
-    readonly keysOnly?: boolean;
-    readonly signal: AbortSignal;
-  },
-): AsyncGenerator<readonly KeyValue[]> {
-  const { span: { from, end } = all, revision = 0, keysOnly = false, signal } = options;
+export async function* pages(store: Datastore, look: Look): AsyncGenerator<readonly KeyValue[]> {
+  for (const span of look.spans ?? everywhere) yield* pagesOf(store, span, look);
+}
+
+async function* pagesOf(store: Datastore, { from, end }: KeySpan, look: Look): AsyncGenerator<readonly KeyValue[]> {
+  const { revision = 0, keysOnly = false, signal } = look;
   const limit = keysOnly ? pageSize * 50 : pageSize;
   const read = (at: Uint8Array): Promise<RangeResult> => {
     const page = store.range({ from: at, end }, { revision, keysOnly, limit, ...patient(signal) });

@@ -1,6 +1,6 @@
 import { AppError } from "../../lib/app-error.ts";
 import type { Datastore, Revision } from "../datastore.ts";
-import { everything, takeBatch, type Write } from "./batches.ts";
+import { everything, nameOf, takeBatch, type Write } from "./batches.ts";
 
 /** What changed in a store since a revision, reduced to the last state of each key, in the order of these last changes. */
 export interface ChangeLog {
@@ -37,7 +37,7 @@ export function followChanges(source: Datastore, since: Revision, signal: AbortS
         for (const event of batch.events) {
           const write =
             event.type === "put" ? { key: event.kv.key, value: event.kv.value } : { key: event.key, value: undefined };
-          const name = Buffer.from(write.key).toString("latin1");
+          const name = nameOf(write.key);
           // Behind all others: the order of the last changes is what the copy keeps.
           waiting.delete(name);
           waiting.set(name, write);
@@ -63,7 +63,7 @@ export function followChanges(source: Datastore, since: Revision, signal: AbortS
     size: () => waiting.size,
     take() {
       const batch = takeBatch(waiting.values());
-      for (const { key } of batch) waiting.delete(Buffer.from(key).toString("latin1"));
+      for (const { key } of batch) waiting.delete(nameOf(key));
       return batch;
     },
     async changed() {

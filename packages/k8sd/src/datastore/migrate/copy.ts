@@ -1,11 +1,12 @@
 import { AppError } from "../../lib/app-error.ts";
-import type { Datastore, KeyValue, Op, Revision } from "../datastore.ts";
+import type { Datastore, Revision } from "../datastore.ts";
 import { patient } from "../patient.ts";
-import { everything, inFlight, maxOps, parts, type Write, writeAll, writeBatch } from "./batches.ts";
+import { everything, writeBatch } from "./batches.ts";
 import { type ChangeLog, followChanges } from "./change-log.ts";
-import { createDigests, type Digests, keysOf, type Listed, readKeys } from "./digests.ts";
-import { sameOrder } from "./fingerprint.ts";
-import { copyLeases, type LeaseCopier } from "./leases.ts";
+import { refuseOvertaken, sameContent } from "./compare.ts";
+import { copyKeys } from "./copy-keys.ts";
+import { createDigests, type Digests, keysOf } from "./digests.ts";
+import { attachLeases, copyLeases } from "./leases.ts";
 import { raiseRevision } from "./raise.ts";
 import type { StoreAccess } from "./store-access.ts";
 
@@ -87,31 +88,17 @@ interface Running {
 async function finish({ source, target, log, floor, known, signal }: Running): Promise<CopyReport> {
   const startedAt = performance.now();
   const last = await revisionOf(source.data, signal);
-  if (last >= floor) {
-    throw new AppError(
-      "conflict",
-      `cannot copy the datastore: it reached revision ${last}, and its copy began at ${floor}`,
-      {
-        remedy: "try again when less is written",
-      },
-    );
-  }
+  refuseOvertaken(last, floor);
   // What the log had not heard of before the source moved is asked for anew.
   await drain(log, target.data, signal);
   if (log.seen() < last) await follow(followChanges(source.data, log.seen(), signal), target.data, last, signal);
   const leases = await copyLeases(source, target, signal);
   const listed = await keysOf(source.data, last, signal);
-  await writeLeases(listed, leases, target.data, signal);
-  const [original, { keys, hash, revisions }] = await Promise.all([
+  await attachLeases(listed, leases, target.data, signal);
+  const { keys, hash } = await sameContent(
     known.source.contentOf(source.data, listed, last, signal),
-    known.target.contentOf(target.data, await keysOf(target.data, 0, signal), 0, signal),
-  ]);
-  if (hash !== original.hash || !sameOrder(original.revisions, revisions)) {
-    throw new AppError("internal", "cannot copy the datastore: the copy differs from its source", {
-      remedy: "see that nobody else writes to the target, and try again",
-      details: { keys, sourceKeys: original.keys, hash, sourceHash: original.hash },
-    });
-  }
+    keysOf(target.data, 0, signal).then((copied) => known.target.contentOf(target.data, copied, 0, signal)),
+  );
   const targetRevision = await revisionOf(target.data, signal);
   // A store that was made compacted and got nothing refuses to be compacted there again, and needs not to be.
   if (targetRevision > floor) await target.data.compact(targetRevision, patient(signal));
@@ -119,37 +106,10 @@ async function finish({ source, target, log, floor, known, signal }: Running): P
   return { keys, leases: leases.granted(), hash, sourceRevision: last, targetRevision, finishMs };
 }
 
-/** What has a lease in the source: the copy got it without. */
-async function writeLeases(
-  listed: readonly Listed[],
-  leases: LeaseCopier,
-  target: Datastore,
-  signal: AbortSignal,
-): Promise<void> {
-  const leased = listed.filter(({ lease }) => lease !== 0n);
-  await inFlight(writesInFlight, parts(leased, maxOps), async (part) => {
-    for (const { lease } of part) await leases.need(lease);
-    const success = part.map(({ key, lease }): Op => ({ op: "lease", key, lease }));
-    await target.txn({ success }, patient(signal));
-  });
-}
-
-const readAtOnce = 50;
-/** Events of Kubernetes have leases, and there are thousands. */
-const writesInFlight = 4;
-
 async function load({ source, target, progress }: CopyOptions, signal: AbortSignal): Promise<void> {
-  const found = [...(await keysOf(source.data, 0, signal))].sort((a, b) => a.modRevision - b.modRevision);
-  for (let at = 0; at < found.length; at += readAtOnce) {
-    const part = found.slice(at, at + readAtOnce);
-    const writes = (await readKeys(source.data, part, 0, signal)).map(withoutLease);
-    await writeAll(target.data, writes, signal);
-    progress?.(Math.min(at + readAtOnce, found.length), found.length);
-  }
+  const found = await keysOf(source.data, 0, signal);
+  await copyKeys(found, { source: source.data, target: target.data, revision: 0, signal, progress });
 }
-
-/** A lease that nobody renews here would run out while the copy lasts. */
-const withoutLease = ({ key, value }: KeyValue): Write => ({ key, value });
 
 /** Until what is missing is little. */
 async function catchUp(source: Datastore, target: Datastore, log: ChangeLog, signal: AbortSignal): Promise<void> {

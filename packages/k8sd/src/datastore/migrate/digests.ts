@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Datastore, KeyValue, Op, Revision } from "../datastore.ts";
 import { patient } from "../patient.ts";
-import { inFlight, pageSize, pages } from "./batches.ts";
+import { everywhere, inFlight, type KeySpan, nameOf, pageSize, pages } from "./batches.ts";
 import { type Content, createFingerprint } from "./fingerprint.ts";
 
 /** What a list of keys tells of each. */
@@ -18,7 +18,8 @@ export interface Digests {
 const readAtOnce = 50;
 const readsInFlight = 4;
 
-export function createDigests(): Digests {
+/** @param within where the keys are, and nothing else may be read */
+export function createDigests(within: readonly KeySpan[] = everywhere): Digests {
   // A revision in which a key was changed last stands for one value of it.
   const known = new Map<string, { readonly revision: Revision; readonly digest: string }>();
   const remember = ({ key, value, modRevision }: KeyValue): void => {
@@ -31,10 +32,10 @@ export function createDigests(): Digests {
 
   return {
     async learn(store, signal) {
-      for await (const page of pages(store, { signal })) page.forEach(remember);
+      for await (const page of pages(store, { spans: within, signal })) page.forEach(remember);
     },
     async contentOf(store, listed, revision, signal) {
-      const changed = spansOf(listed, (one) => digestOf(one) === undefined);
+      const changed = spansOf(listed, within, (one) => digestOf(one) === undefined);
       await inFlight(readsInFlight, calls(changed), async (spans) => {
         const read = await readSpans(store, spans, revision, signal);
         read.forEach(remember);
@@ -49,11 +50,14 @@ export function createDigests(): Digests {
   };
 }
 
-const nameOf = (key: Uint8Array): string => Buffer.from(key).toString("latin1");
-
-export async function keysOf(store: Datastore, revision: Revision, signal: AbortSignal): Promise<readonly Listed[]> {
+export async function keysOf(
+  store: Datastore,
+  revision: Revision,
+  signal: AbortSignal,
+  spans = everywhere,
+): Promise<readonly Listed[]> {
   const found: Listed[] = [];
-  for await (const page of pages(store, { revision, keysOnly: true, signal })) {
+  for await (const page of pages(store, { spans, revision, keysOnly: true, signal })) {
     for (const { key, modRevision, lease } of page) found.push({ key, modRevision, lease });
   }
   return found;
@@ -74,7 +78,7 @@ export async function readKeys(
   );
 }
 
-/** Keys that follow each other, without others between them. */
+/** Keys that follow each other, without others between them that may be read. */
 interface Span {
   readonly first: Uint8Array;
   last: Uint8Array;
@@ -82,12 +86,17 @@ interface Span {
 }
 
 /** What lies side by side is read at once, which costs much less than key by key. */
-function spansOf(listed: readonly Listed[], wanted: (one: Listed) => boolean): readonly Span[] {
+function spansOf(
+  listed: readonly Listed[],
+  within: readonly KeySpan[],
+  wanted: (one: Listed) => boolean,
+): readonly Span[] {
+  const part = (key: Uint8Array): number => within.findLastIndex(({ from }) => Buffer.compare(from, key) <= 0);
   const spans: Span[] = [];
   let open: Span | undefined;
   for (const one of listed) {
     if (!wanted(one)) open = undefined;
-    else if (open !== undefined && open.keys < pageSize) {
+    else if (open !== undefined && open.keys < pageSize && part(open.last) === part(one.key)) {
       open.last = one.key;
       open.keys += 1;
     } else {

@@ -1,5 +1,7 @@
+import type { Datastore, Op } from "../datastore.ts";
 import { patient } from "../patient.ts";
-import { inFlight } from "./batches.ts";
+import { inFlight, maxOps, parts } from "./batches.ts";
+import type { Listed } from "./digests.ts";
 import type { LeaseLife, StoreAccess } from "./store-access.ts";
 
 export interface LeaseCopier {
@@ -12,6 +14,8 @@ export interface LeaseCopier {
 const copySeconds = 30;
 /** A busy cluster has thousands of leases, by its events; grants in flight share a fsync. */
 const grantsInFlight = 64;
+/** Events of Kubernetes have leases, and there are thousands. */
+const writesInFlight = 4;
 
 /** Gives the target all leases that live in the source, under the same ids. */
 export async function copyLeases(source: StoreAccess, target: StoreAccess, signal: AbortSignal): Promise<LeaseCopier> {
@@ -39,6 +43,21 @@ export async function copyTheseLeases(
     need: grant,
     granted: () => known.size,
   };
+}
+
+/** What has a lease in the source: the copy got it without. */
+export async function attachLeases(
+  listed: readonly Listed[],
+  leases: LeaseCopier,
+  target: Datastore,
+  signal: AbortSignal,
+): Promise<void> {
+  const leased = listed.filter(({ lease }) => lease !== 0n);
+  await inFlight(writesInFlight, parts(leased, maxOps), async (part) => {
+    for (const { lease } of part) await leases.need(lease);
+    const success = part.map(({ key, lease }): Op => ({ op: "lease", key, lease }));
+    await target.txn({ success }, patient(signal));
+  });
 }
 
 /**

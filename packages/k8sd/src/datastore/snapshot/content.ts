@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { AppError } from "../../lib/app-error.ts";
 import { isCompacted } from "../client-errors.ts";
-import { prefixEnd } from "../convert.ts";
 import type { KeyValue, Revision } from "../datastore.ts";
-import { everything, pages } from "../migrate/batches.ts";
+import { below, everything, inFlight, pages } from "../migrate/batches.ts";
+import { keysOf } from "../migrate/digests.ts";
 import type { StoreAccess } from "../migrate/store-access.ts";
 import { patient } from "../patient.ts";
 import type { SnapshotLease, SnapshotRecord } from "./records.ts";
@@ -18,17 +18,10 @@ export interface StoreView {
 
 /** A request is 1.5 MiB at most, so an answer is 30 MB at most. */
 const readAtOnce = 20;
-/** Keys alone are short. */
-const keysAtOnce = 10_000;
-const inFlight = 4;
+const readsInFlight = 4;
+const leasesInFlight = 64;
 /** A few compactions at a bad moment are chance; more are not. */
 const attempts = 3;
-
-interface Listed {
-  readonly key: Uint8Array;
-  readonly modRevision: Revision;
-  readonly lease: bigint;
-}
 
 /**
  * Looks at the datastore as it is now. What is kept in memory is each key with 40 bytes, never the values.
@@ -42,18 +35,8 @@ export async function viewStore(
   const call = patient(signal);
   const [prefix = ""] = prefixes ?? [];
   const { revision } = await store.data.range({ prefix }, { countOnly: true, ...call });
-  const listed: Listed[] = [];
-  const list = (page: readonly KeyValue[]): void => {
-    for (const { key, modRevision, lease } of page) listed.push({ key, modRevision, lease });
-  };
-  if (prefixes === undefined) {
-    for await (const page of pages(store.data, { keysOnly: true, revision, signal })) list(page);
-  } else {
-    // In the order of all keys, which the hash of a copy has.
-    for (const each of prefixes.toSorted()) {
-      for await (const page of pagesBelow(each, revision, store, signal)) list(page);
-    }
-  }
+  // In the order of all keys, which the hash of a copy has.
+  const listed = await keysOf(store.data, revision, signal, prefixes && below(prefixes));
 
   async function* records(secretsJson: string): AsyncGenerator<SnapshotRecord> {
     yield { kind: "secrets", json: secretsJson };
@@ -79,7 +62,7 @@ export async function viewStore(
   async function* readAhead(order: readonly number[]) {
     const coming: { readonly part: readonly number[]; readonly kvs: Promise<readonly KeyValue[]> }[] = [];
     for (let at = 0; at < order.length || coming.length > 0; ) {
-      for (; coming.length < inFlight && at < order.length; at += readAtOnce) {
+      for (; coming.length < readsInFlight && at < order.length; at += readAtOnce) {
         const part = order.slice(at, at + readAtOnce);
         const kvs = read(part);
         // Who waits for it hears of a failure; nobody may come to that.
@@ -142,37 +125,16 @@ function digestOf({ key, value, lease }: KeyValue): Buffer {
   return createHash("sha256").update(`${key.length}:${value.length}:${lease};`).update(key).update(value).digest();
 }
 
-async function* pagesBelow(
-  prefix: string,
-  revision: Revision,
-  store: StoreAccess,
-  signal: AbortSignal,
-): AsyncGenerator<readonly KeyValue[]> {
-  const end = prefixEnd(Buffer.from(prefix));
-  for (let from: Uint8Array = Buffer.from(prefix); ; ) {
-    const select = { revision, keysOnly: true, limit: keysAtOnce };
-    const { kvs, more } = await store.data.range({ from, end }, { ...select, ...patient(signal) });
-    yield kvs;
-    const last = kvs.at(-1);
-    if (!more || last === undefined) return;
-    from = new Uint8Array([...last.key, 0]);
-  }
-}
-
 async function lives(
   ids: readonly bigint[],
   store: StoreAccess,
   signal: AbortSignal,
 ): Promise<readonly SnapshotLease[]> {
   const call = patient(signal);
-  const waiting = [...ids];
   const found: SnapshotLease[] = [];
-  const ask = async (): Promise<void> => {
-    for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
-      const { secondsLeft, grantedSeconds } = await store.lifeOf(id, call);
-      found.push({ id, grantedSeconds, secondsLeft: Math.max(secondsLeft, 0) });
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(64, waiting.length) }, ask));
+  await inFlight(leasesInFlight, ids, async (id) => {
+    const { secondsLeft, grantedSeconds } = await store.lifeOf(id, call);
+    found.push({ id, grantedSeconds, secondsLeft: Math.max(secondsLeft, 0) });
+  });
   return found.sort((a, b) => (a.id < b.id ? -1 : 1));
 }
