@@ -4,7 +4,7 @@ import { createFaultPoints, faultEnvironment } from "../../faults/points.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import { scanHost } from "../../hosts/scan.ts";
 import type { Host, HostSnapshot } from "../../hosts/types.ts";
-import { createNode } from "../../node.ts";
+import { callDaemon, createNode } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 import { fill, isOn, migrate, migrates, migratesUnderLoad, peerPortTaken, stepOf } from "./engines.ts";
 
@@ -25,8 +25,18 @@ describe.skipIf(reason !== undefined)("a cluster without Kubernetes whose datast
     await host?.[Symbol.asyncDispose]();
   });
 
-  test.each(["etcd", "sqlite"] as const)("to %s keeps every acknowledged write", async (to) => {
+  test.each(["etcd", "sqlite"] as const)("to %s keeps every acknowledged write, and the metrics follow", async (to) => {
     await migratesUnderLoad(host, to);
+    const user = { username: "prometheus", groups: ["system:monitoring"] };
+    const { metadata } = await callDaemon(host, "POST", "/1.0/kubernetes/auth/tokens", user);
+    const { token } = metadata as { readonly token: string };
+    const trust = ["--cacert", "/var/snap/k8s/common/var/lib/k8sd/state/cluster.crt"];
+    const there = ["--connect-to", `localhost:6400:${host.address}:6400`, "https://localhost:6400/metrics"];
+    const header = ["-H", `Authorization: Bearer ${token}`];
+    const { stdout } = await host.run("curl", "-sS", "--max-time", "60", ...trust, ...header, ...there);
+    expect(stdout).toContain(`\nk8sd_datastore_up{engine="${to}"} 1\n`);
+    expect(stdout).toMatch(/^k8sd_datastore_member_leader\{member="[^"]+"\} 1$/m);
+    expect(/^etcd_server_has_leader 1$/m.test(stdout)).toBe(to === "etcd");
   });
 
   test("says where it stands while writes are paused", async () => {
