@@ -198,18 +198,25 @@ function managedPki(pki: SuppliedPki): SuppliedPki {
   return Object.fromEntries(Object.entries(pki).filter(([key]) => !key.startsWith("datastore-")));
 }
 
-/** Names are not enough: the same cluster has the same authorities. */
-export function sameCluster(saved: SavedCluster, own: ClusterSecrets & { readonly clusterId: string }): boolean {
-  const authorities = (pki: SuppliedPki): string =>
+/**
+ * Names are not enough: the same cluster has the same authorities. That of its own engines it has only since it had one, which
+ * may be after the snapshot.
+ */
+export function sameCluster(
+  saved: Pick<SavedCluster, "cluster" | "secrets">,
+  own: Pick<ClusterSecrets, "pki"> & { readonly clusterId: string },
+): boolean {
+  const all = [saved.secrets.pki, own.pki].map(managedPki);
+  const ofEngines = all.every((pki) => pki["etcd-ca-crt"]);
+  const [theirs, ours] = all.map((pki) =>
     JSON.stringify(
       Object.entries(pki)
         .filter(([key]) => key.endsWith("ca-crt") || key === "service-account-key")
+        .filter(([key]) => ofEngines || key !== "etcd-ca-crt")
         .sort(),
-    );
-  return (
-    saved.cluster.id === own.clusterId &&
-    authorities(managedPki(saved.secrets.pki)) === authorities(managedPki(own.pki))
+    ),
   );
+  return saved.cluster.id === own.clusterId && theirs === ours;
 }
 
 /** Where the data is kept that a restore replaces. */
