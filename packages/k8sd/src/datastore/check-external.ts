@@ -3,6 +3,7 @@ import { type Channel, type ClientTls, openChannel } from "./channel.ts";
 import { rangeRequest, txnRequest } from "./convert.ts";
 import { reasonText } from "./etcd-members-facts.ts";
 import { RangeRequest, RangeResponse, StatusRequest, StatusResponse, TxnRequest, TxnResponse } from "./gen/etcd.ts";
+import { ifTold } from "./told.ts";
 
 /** Why a datastore that somebody else runs cannot hold the cluster, and what to do. */
 export interface ExternalProblem {
@@ -87,12 +88,7 @@ async function stateProblems(
   signal: AbortSignal,
 ): Promise<readonly ExternalProblem[]> {
   const path = "/etcdserverpb.Maintenance/Status";
-  const status = await channel
-    .unary("ask the state of", path, StatusRequest, StatusResponse, {}, { signal })
-    .catch((error: unknown) => {
-      if (error instanceof AppError && error.kind === "forbidden") return undefined;
-      throw error;
-    });
+  const status = await ifTold(channel.unary("ask the state of", path, StatusRequest, StatusResponse, {}, { signal }));
   if (status === undefined) return [];
   const problems: ExternalProblem[] = [];
   if (isOlder(status.version)) {
