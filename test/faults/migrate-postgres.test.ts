@@ -14,6 +14,8 @@ const numbered = steps.map(({ kind }, step) => ({ kind, step }));
 const directions = [
   { from: "sqlite", to: "external" },
   { from: "external", to: "sqlite" },
+  { from: "etcd", to: "external" },
+  { from: "external", to: "etcd" },
 ] as const;
 const cases = numbered.flatMap((one) =>
   victims.flatMap((victim) => directions.map((direction) => ({ ...one, ...direction, victim }))),
@@ -34,7 +36,7 @@ describe.skipIf(reason !== undefined)("a migration to PostgreSQL and back, inter
   });
 
   test.each(cases)(
-    "in $kind from $from by killing $victim, is there or is taken back",
+    "in $kind from $from to $to by killing $victim, is there or is taken back",
     async ({ step, from, to, victim }) => {
       const fault = () => hit(mover.current().host, victim);
       const { config } = await mover.meets({ from, to, step, fault }, () => (step >= commit ? to : from));
