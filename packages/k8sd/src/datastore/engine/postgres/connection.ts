@@ -145,6 +145,10 @@ export function sqlState(error: unknown): string | undefined {
   return /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
+/** How long a read or write waits for a database that is away. Clients give up at about the same time. */
+export const patienceMs = 5_000;
+export const retryMs = 100;
+
 /** The connection cannot be used any more after these: it is lost, or its server goes down, or took the session away. */
 export function isLost(error: unknown): boolean {
   const state = sqlState(error);

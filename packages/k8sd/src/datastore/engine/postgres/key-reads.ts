@@ -1,7 +1,7 @@
 import type { KeyValue } from "../../gen/etcd.ts";
 import type { ReadView } from "../store.ts";
 import type { Follower } from "./follower.ts";
-import { createNeeds, type KeyNeeds, type Needs } from "./needs.ts";
+import { createNeeds, type KeyNeeds, type Needs, rehearse } from "./needs.ts";
 import { findKeysWithState } from "./queries.ts";
 import type { State } from "./schema.ts";
 import type { Session } from "./session.ts";
@@ -80,11 +80,7 @@ export function createKeyReads({ session, lookout, viewOf, learned }: KeyReadsDe
   return {
     take(read, guess) {
       const needs = createNeeds();
-      try {
-        needs.attempt(() => read.run(viewOf(guess, needs)));
-      } catch {
-        // Refused on a state that is not the real one.
-      }
+      rehearse(() => read.run(viewOf(guess, needs)));
       const keys = needs.lackingKeys();
       if (!keys) return false;
       queue.push({ ...read, needs, keys });

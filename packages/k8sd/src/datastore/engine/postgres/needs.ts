@@ -26,6 +26,15 @@ export function runLacking<T>(run: () => T): { readonly value: T } | undefined {
   }
 }
 
+/** Finds out what is lacking, by a state that is good enough for it; what comes of the run does not count. */
+export function rehearse(run: () => unknown): void {
+  try {
+    runLacking(run);
+  } catch {
+    // Refused on a state that is not the real one.
+  }
+}
+
 /**
  * What one state of the database holds, for plain functions without waits: what is asked for and not at hand ends the run, is
  * fetched with all else that was lacking, and the run begins anew.

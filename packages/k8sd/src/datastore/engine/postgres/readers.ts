@@ -1,9 +1,9 @@
 import { etcdErrors } from "../etcd-error.ts";
 import type { ReadView } from "../store.ts";
-import { type Connect, type Connection, isLost } from "./connection.ts";
+import { type Connect, type Connection, isLost, patienceMs, retryMs } from "./connection.ts";
 import type { Follower } from "./follower.ts";
 import { createKeyReads } from "./key-reads.ts";
-import { createNeeds, type Needs } from "./needs.ts";
+import { createNeeds, type Needs, rehearse } from "./needs.ts";
 import { type State, stateColumns, toState } from "./schema.ts";
 import { createSession, planOnce, type Session } from "./session.ts";
 
@@ -30,9 +30,6 @@ const sessions = 4;
 const maxShared = 64;
 /** Reads wait for those under way, to share the next snapshot, unless these take longer. */
 const shareMs = 5;
-/** How long a read waits for a database that is away. */
-const patienceMs = 5_000;
-const retryMs = 100;
 
 const begin = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT ${stateColumns} FROM state`;
 
@@ -98,7 +95,7 @@ export function createReaders(connect: Connect, lookout: Follower["lookout"]): R
     const look = lookout();
     if (lastState !== undefined) {
       const guess = viewOf(lastState, needs);
-      for (const { run } of open) if (run) rehearse(needs, () => run(guess));
+      for (const { run } of open) if (run) rehearse(() => run(guess));
     }
     const [[row]] = await Promise.all([connection.rows(begin), needs.fetch(connection)]);
     const state = toState(row);
@@ -162,15 +159,6 @@ function settle(job: Job, needs: Needs, view: ReadView): boolean {
   } catch (error) {
     job.reject(error);
     return true;
-  }
-}
-
-/** Finds out what is needed; what comes of it does not count. */
-function rehearse(needs: Needs, run: () => unknown): void {
-  try {
-    needs.attempt(run);
-  } catch {
-    // Refused on a state that is not the real one.
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { EtcdError, etcdErrors } from "../etcd-error.ts";
 import { type Batch, type BatchStore, createBatch, TooEarly } from "./batch.ts";
-import { type Connection, isLost, isPassing, type Sql, sqlState } from "./connection.ts";
+import { type Connection, isLost, isPassing, patienceMs, retryMs, type Sql, sqlState } from "./connection.ts";
 import type { Follower } from "./follower.ts";
 import { createKnownKeys, createSuppositions } from "./known-keys.ts";
 import { createNeeds, type Needs } from "./needs.ts";
@@ -45,9 +45,6 @@ interface Decided {
 
 /** Bounds how long one batch holds the event loop and the others' writes. */
 const maxBatch = 256;
-/** How long a write waits for a database that is away. Clients give up at about the same time. */
-const patienceMs = 5_000;
-const retryMs = 100;
 const diskFull = "53100";
 
 const lock: Sql = { name: "lock-state", text: `SELECT ${stateColumns} FROM state FOR UPDATE` };
