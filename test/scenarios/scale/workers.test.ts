@@ -8,9 +8,12 @@ import {
   startAgent,
   tokenOfAgent,
 } from "../../agents.ts";
+import { expectAgreement } from "../../expect-agreement.ts";
+import { k8s } from "../../expect-node.ts";
+import { expectOut, expectRefused, identityOf } from "../../expect-out.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Network } from "../../hosts/network.ts";
-import type { Host } from "../../hosts/types.ts";
+import type { Host, HostSnapshot } from "../../hosts/types.ts";
 import { callDaemon, createNodeNetwork } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 
@@ -18,6 +21,8 @@ const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 const count = 20;
+/** Each of them hears of all others; on a busy machine that takes its time. */
+const agreementMs = 180_000;
 
 interface Member {
   readonly name: string;
@@ -29,6 +34,8 @@ describe.skipIf(reason !== undefined)(`${count} workers`, () => {
   let network: Network;
   let founder: Host;
   let workers: readonly Host[] = [];
+  /** Of the last two workers. */
+  let before: readonly HostSnapshot[] = [];
 
   beforeAll(async () => {
     const staged = await stagedForTests();
@@ -37,6 +44,7 @@ describe.skipIf(reason !== undefined)(`${count} workers`, () => {
     if (first === undefined) throw new Error("no host was made");
     founder = first;
     workers = others;
+    before = await Promise.all(workers.slice(-2).map((host) => host.snapshot()));
     await bootstrapAgent(founder, { "disable-system-tuning": true, "cluster-config": { network: { enabled: true } } });
   });
   afterAll(async () => {
@@ -64,6 +72,7 @@ describe.skipIf(reason !== undefined)(`${count} workers`, () => {
     const slowest = Math.max(...answers.map(({ ms }) => ms));
     console.log(`${count} joins at once: the slowest took ${Math.round(slowest)} ms`);
     expect(await residentOfAgent(founder)).toBeLessThan(200);
+    await expectAgreement([founder, ...workers], { timeoutMs: agreementMs });
   });
 
   async function tokens(): Promise<readonly { state: string; used: number; joining: number }[]> {
@@ -86,6 +95,23 @@ describe.skipIf(reason !== undefined)(`${count} workers`, () => {
     for (const [index, host] of workers.entries()) {
       const { metadata } = await callDaemon(host, "GET", "/1.0/k8sd/node");
       expect(metadata).toMatchObject({ status: { name: `w${index}`, "cluster-role": "worker" } });
+    }
+    await expectAgreement([founder, ...workers], { timeoutMs: agreementMs });
+  });
+
+  test("of which two are removed, one by its name and one by itself, are 18 in every view, and the two are clean", async () => {
+    const leaving = workers.slice(-2);
+    const [removed, left] = leaving;
+    if (removed === undefined || left === undefined) throw new Error("no host was made");
+    const identities = await Promise.all(leaving.map((host) => identityOf(host, founder)));
+    const results = await Promise.all([k8s(founder, ["remove-node", `w${count - 2}`]), k8s(left, ["leave"])]);
+    for (const { exitCode, stderr } of results) expect(exitCode, stderr).toBe(0);
+    await expectAgreement([founder, ...workers.slice(0, -2)], { timeoutMs: agreementMs });
+    for (const [index, host] of leaving.entries()) {
+      const [snapshot, identity] = [before[index], identities[index]];
+      if (snapshot === undefined || identity === undefined) throw new Error("nothing is known of the host");
+      await expectOut(host, { before: snapshot });
+      await expectRefused(identity, host, [founder]);
     }
   });
 });
