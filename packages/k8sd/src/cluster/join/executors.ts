@@ -97,7 +97,11 @@ export function createJoinExecutors(deps: JoinDeps): Executors<JoinStep> {
 
     "join-datastore": held({
       run: (_step, context) => joinDatastore(inputOf(context).view, context, { services: host.services, log }),
-      undo: (_step, context) => leaveDatastore(inputOf(context).view, context.signal, { services: host.services, log }),
+      undo: async (_step, context) => {
+        // A member that leaves was taken out by the others before, and has no etcd any more.
+        if (deps.identity.read() !== undefined) return;
+        await leaveDatastore(inputOf(context).view, context.signal, { services: host.services, log });
+      },
     }),
     "await-services": held(shared["await-services"]),
     "import-images": held(shared["import-images"]),
