@@ -1,7 +1,8 @@
-import { access, rmdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { removeContainers } from "../host/containers.ts";
 import type { Host } from "../host/host.ts";
+import { exists } from "../lib/read-file.ts";
 import { withoutKubernetes } from "./firewall.ts";
 import { bridgeName } from "./network/cni-config.ts";
 import { routeProtocol } from "./network/route-protocol.ts";
@@ -54,10 +55,7 @@ async function cleanFirewall(host: Cleaned, signal: AbortSignal): Promise<void> 
 /** systemd keeps the slices that kubelet asked it for; stopping the outer one ends those in it. */
 async function stopPodSlices(host: Cleaned, signal: AbortSignal): Promise<void> {
   const slices = ["kubepods-besteffort.slice", "kubepods-burstable.slice", "kubepods.slice"];
-  const systemd = await access("/run/systemd/system").then(
-    () => true,
-    () => false,
-  );
+  const systemd = await exists("/run/systemd/system");
   const notLoaded = 5;
   if (systemd) await host.run(["systemctl", "stop", ...slices], { signal, okExitCodes: [notLoaded] });
 }

@@ -1,5 +1,5 @@
-import { access } from "node:fs/promises";
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { exists } from "../lib/read-file.ts";
 import { grpcCall } from "./grpc-probe.ts";
 
 /** A Pod's network and mounts are taken down in well under a second; a busy disk holds it up for some. */
@@ -20,11 +20,7 @@ export async function removePods(socket: string, signal: AbortSignal): Promise<v
       timeoutMs: callMs,
       ...(request === undefined ? {} : { request }),
     });
-  const runs = await access(socket).then(
-    () => true,
-    () => false,
-  );
-  if (!runs) return;
+  if (!(await exists(socket))) return;
   let ids: string[];
   try {
     ids = idsOf(await call("ListPodSandbox"));

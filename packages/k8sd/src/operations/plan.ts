@@ -8,6 +8,12 @@ export interface Step {
   readonly args: Json;
 }
 
+/** One that needs no more than what all steps share. */
+export interface Bare<K extends string> extends Step {
+  readonly kind: K;
+  readonly args: null;
+}
+
 export type OperationKind =
   | "bootstrap"
   | "join"

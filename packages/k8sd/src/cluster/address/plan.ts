@@ -1,4 +1,4 @@
-import type { Json, Plan } from "../../operations/plan.ts";
+import type { Bare, Json, Plan } from "../../operations/plan.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 
 export interface AddressInput {
@@ -6,12 +6,6 @@ export interface AddressInput {
   readonly clusterId: string;
   readonly before: BootstrapInput;
   readonly after: BootstrapInput;
-}
-
-interface Bare<K extends string> {
-  readonly kind: K;
-  readonly title: string;
-  readonly args: null;
 }
 
 export type AddressStep =

@@ -1,7 +1,8 @@
-import { access, mkdir, rm, rmdir } from "node:fs/promises";
+import { mkdir, rm, rmdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Conflict } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
+import { exists } from "../../lib/read-file.ts";
 import { ensureDirectory, removeFile, type WantedFile, writeFileAtomic } from "../../lib/write-file.ts";
 import type { StepContext } from "../../operations/plan.ts";
 import { type BootstrapInput, purposeOf } from "./plan.ts";
@@ -20,12 +21,6 @@ function remember(context: StepContext, made: Made): void {
 function remembered(context: StepContext): Made {
   return (context.note as unknown as Made | undefined) ?? { files: [], directories: [] };
 }
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
 
 /** These directories and those above them that are not there, parents first. */
 async function missingDirectories(paths: readonly string[]): Promise<readonly string[]> {

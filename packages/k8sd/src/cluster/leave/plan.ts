@@ -1,15 +1,9 @@
-import type { Json, Plan } from "../../operations/plan.ts";
+import type { Bare, Json, Plan } from "../../operations/plan.ts";
 
 export interface LeaveInput {
   readonly name: string;
   /** asks: the cluster takes the node out, then it cleans up. tells: it hears of it if it can. knows: it was the cluster's doing. */
   readonly cluster: "asks" | "tells" | "knows";
-}
-
-interface Bare<K extends string> {
-  readonly kind: K;
-  readonly title: string;
-  readonly args: null;
 }
 
 export type LeaveStep =

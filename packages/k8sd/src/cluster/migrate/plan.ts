@@ -1,5 +1,5 @@
 import type { NodeView } from "../../components/component.ts";
-import type { Json, Plan } from "../../operations/plan.ts";
+import type { Bare, Json, Plan } from "../../operations/plan.ts";
 import { type BootstrapInput, datastoreService } from "../bootstrap/plan.ts";
 
 /** Its data lies on the nodes of the cluster. */
@@ -15,12 +15,6 @@ export interface MigrateInput {
   readonly after: BootstrapInput;
   /** Free ports of loopback, where an engine listens while kube-apiserver must not reach it. */
   readonly ports: { readonly source: number; readonly target: number };
-}
-
-interface Bare<K extends string> {
-  readonly kind: K;
-  readonly title: string;
-  readonly args: null;
 }
 
 export type MigrateStep =

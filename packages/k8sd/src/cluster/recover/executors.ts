@@ -1,4 +1,4 @@
-import { access, cp, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { cp, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Logger } from "pino";
 import type { ComponentSpec, NodeView } from "../../components/component.ts";
@@ -9,6 +9,7 @@ import { confirmEtcdLog } from "../../datastore/etcd-log.ts";
 import { restoreEtcd } from "../../datastore/etcd-restore.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
+import { exists } from "../../lib/read-file.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
 import { awaitService } from "../bootstrap/await-service.ts";
@@ -42,12 +43,6 @@ async function sizeOf(directory: string): Promise<number> {
   const sizes = await Promise.all(files.map(async ({ parentPath, name }) => (await stat(join(parentPath, name))).size));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
 
 function componentsOf(view: NodeView, names: readonly string[]): readonly ComponentSpec[] {
   return wantedComponents(view).filter(({ name }) => names.includes(name));

@@ -1,4 +1,4 @@
-import type { Json, Plan } from "../../operations/plan.ts";
+import type { Bare, Json, Plan } from "../../operations/plan.ts";
 import type { MemberRecord } from "../ledger-records.ts";
 
 /** The member as it was found, and how it shall go. */
@@ -9,12 +9,6 @@ export interface RemoveInput {
   readonly drainMs: number;
   /** When whoever ordered it gives up; milliseconds since the Unix epoch. */
   readonly until: number;
-}
-
-interface Bare<K extends string> {
-  readonly kind: K;
-  readonly title: string;
-  readonly args: null;
 }
 
 export type RemoveStep =

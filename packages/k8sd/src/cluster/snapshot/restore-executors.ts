@@ -1,8 +1,9 @@
-import { access, mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Logger } from "pino";
 import { cleanAfter } from "../../components/cleanup.ts";
 import { openStore } from "../../datastore/migrate/store-access.ts";
+import { exists } from "../../lib/read-file.ts";
 import { ensureDirectory, syncDirectory, writeFileAtomic } from "../../lib/write-file.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
@@ -41,12 +42,6 @@ export interface RestoreSecret {
 export interface RebuildSecret extends RestoreSecret {
   readonly pki: SuppliedPki;
 }
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
 
 export function createRestoreExecutors(deps: RestoreExecutorsDeps): Executors<RestoreStep> {
   const { host, log } = deps;

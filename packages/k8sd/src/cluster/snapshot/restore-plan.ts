@@ -1,4 +1,4 @@
-import type { Json, Plan } from "../../operations/plan.ts";
+import type { Bare, Json, Plan } from "../../operations/plan.ts";
 import { type BootstrapInput, type BootstrapStep, planBootstrap } from "../bootstrap/plan.ts";
 import type { RecoveryRecord } from "../ledger-records.ts";
 import { datastoreUsers } from "../recover/plan.ts";
@@ -24,12 +24,6 @@ export interface RestoreInput {
 }
 
 type Services = { readonly services: readonly string[] };
-
-interface Bare<K extends string> {
-  readonly kind: K;
-  readonly title: string;
-  readonly args: null;
-}
 
 export type RestoreStep =
   | { readonly kind: "stop-services"; readonly title: string; readonly args: Services }
