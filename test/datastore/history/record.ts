@@ -41,7 +41,7 @@ const prefix = "h/";
 /** Longer than a restart: a call that waits through it is one more open outcome. */
 const callMs = 2_000;
 const retryMs = 50;
-/** A long history of large values is hundreds of megabytes for each watcher. */
+/** A watcher that got nothing for so long gets nothing more. A long history of large values is a gigabyte for each. */
 const settleMs = 120_000;
 const resourceExhausted = 8;
 
@@ -208,14 +208,18 @@ function watchFrom(endpointOf: (index: number) => string, from: number, signal: 
   for (const name of ["first", "second", "third", "fourth"]) add(name, from, prefix);
   return {
     add,
-    /** Until each has what it lacks, or the time for it is over: the check then says what is missing. */
+    /** Until each has what it lacks, or nothing comes any more: the check then says what is missing. */
     async until(reference: readonly SeenEvent[]): Promise<void> {
-      for (const deadline = performance.now() + settleMs; performance.now() < deadline; await delay(50)) {
-        const behind = all.some(({ seen }) => {
+      const behind = () =>
+        all.some(({ seen }) => {
           const last = reference.findLast(({ key }) => key.startsWith(seen.prefix))?.revision ?? 0;
           return last > 0 && !seen.seen.some((each) => ("revision" in each ? each.revision : each.progress) >= last);
         });
-        if (!behind) return;
+      const count = () => all.reduce((sum, { seen }) => sum + seen.seen.length, 0);
+      let came = count();
+      for (let deadline = performance.now() + settleMs; behind() && performance.now() < deadline; await delay(50)) {
+        if (count() > came) deadline = performance.now() + settleMs;
+        came = count();
       }
     },
     async ended(): Promise<SeenWatch[]> {
