@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s, kubectl } from "../../expect-node.ts";
@@ -13,8 +15,12 @@ import { joins, joinToken } from "../join/nodes.ts";
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 
-/** Two Pods of which one must always run. */
+/** Two Pods, with a Secret, of which one must always run. */
 const guarded = `
+apiVersion: v1
+kind: Secret
+metadata: { name: web }
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata: { name: web }
@@ -26,6 +32,7 @@ spec:
     spec:
       terminationGracePeriodSeconds: 1
       containers: [{ name: web, image: "${webImage}", imagePullPolicy: IfNotPresent }]
+      volumes: [{ name: web, secret: { secretName: web } }]
 ---
 apiVersion: policy/v1
 kind: PodDisruptionBudget
@@ -50,6 +57,8 @@ describe.skipIf(reason !== undefined)("removal of a node with Pods", () => {
   let worker: Host;
   let before: HostSnapshot;
   let identity: Identity;
+  const copy = "/root/copy.conf";
+  let keptFromOthers: readonly (readonly string[])[] = [];
 
   beforeAll(async () => {
     const staged = await stagedForTests();
@@ -67,12 +76,29 @@ describe.skipIf(reason !== undefined)("removal of a node with Pods", () => {
     await kubectl(founder, "apply", "-f", "/tmp/guarded.yaml");
     await kubectl(founder, "rollout", "status", "deployment/web", "--timeout=120s");
     await kubectl(founder, "uncordon", founder.name);
+    keptFromOthers = [
+      ["get", "secret", "web"],
+      ["get", "secrets"],
+      ["get", "pods"],
+      ["get", "pods", "--field-selector", `spec.nodeName=${founder.name}`],
+      ["get", "node", founder.name],
+      ["label", "node", founder.name, "mine=true"],
+      ["create", "token", "default"],
+      ["get", "--raw", `/api/v1/nodes/${founder.name}/proxy/pods`],
+    ];
+    await founder.writeFile(copy, await worker.readFile("/etc/kubernetes/kubelet.conf"), 0o600);
+    expect(await asWorker("get", "secret", "web")).toMatchObject({ exitCode: 0 });
+    expect(await asWorker("get", "node", "w1")).toMatchObject({ exitCode: 0 });
   });
   afterAll(async () => {
     await worker?.[Symbol.asyncDispose]();
     await founder?.[Symbol.asyncDispose]();
     await network?.[Symbol.asyncDispose]();
   });
+
+  /** With a copy of the worker's kubeconfig that somebody took while it was a member. */
+  const asWorker = (...argv: string[]) =>
+    founder.tryRun(["env", `KUBECONFIG=${copy}`, "k8s", "kubectl", ...argv], { timeoutMs: 60_000 });
 
   const placed = async (): Promise<string[]> =>
     (await kubectl(founder, "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}")).split(" ");
@@ -98,6 +124,27 @@ describe.skipIf(reason !== undefined)("removal of a node with Pods", () => {
     await expectAgreement([founder]);
     await expectOut(worker, { before });
     await expectRefused(identity, worker, [founder]);
+  });
+
+  test("leaves a copy of its kubelet's certificate without a way to Secrets, Pods, tokens and the Nodes of others", async () => {
+    for (const argv of keptFromOthers) {
+      const { exitCode, stderr } = await asWorker(...argv);
+      expect(exitCode, argv.join(" ")).not.toBe(0);
+      expect(stderr, argv.join(" ")).toMatch(/forbidden/i);
+    }
+  });
+
+  test("and without a way to come back as a Node where its name is refused, as the how-to has it", async () => {
+    const page = await readFile(join(import.meta.dirname, "../../../docs/how-to/remove-nodes.md"), "utf8");
+    const policy = /```yaml\n(.*?)```/s.exec(page)?.[1] ?? "";
+    await founder.writeFile("/tmp/policy.yaml", policy);
+    await kubectl(founder, "apply", "-f", "/tmp/policy.yaml");
+    await founder.writeFile("/tmp/w1.yaml", "{ apiVersion: v1, kind: Node, metadata: { name: w1 } }");
+    // Without a trace, because it takes the API server a moment to know the policy.
+    const comesBack = async () => (await asWorker("create", "--dry-run=server", "-f", "/tmp/w1.yaml")).stderr;
+    await expect.poll(comesBack, { timeout: 60_000 }).toContain("a node of this name was stolen");
+    await kubectl(founder, "delete", "-f", "/tmp/policy.yaml");
+    await expect.poll(comesBack, { timeout: 60_000 }).toBe("");
   });
 
   test("[B20] lets it join again at once, with Pods; meanwhile a Node that was left over goes, one that others made stays", async () => {
