@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Datastore } from "../datastore/datastore.ts";
 import { AppError } from "../lib/app-error.ts";
 import type { ClusterConfig } from "./config/types.ts";
@@ -168,8 +169,8 @@ export function createLedger(datastore: Datastore): Ledger {
       await untilSwapped("record the datastore's engine", signal, async () => {
         const seen = await store.read<ClusterConfig>(configKey, signal);
         if (seen === undefined) throw new AppError("not-found", "cannot record the engine: no cluster is recorded");
-        if (seen.value.datastore.type === type) return seen.revision;
-        const { "external-servers": _servers, ...datastore } = seen.value.datastore;
+        const { "external-servers": known, ...datastore } = seen.value.datastore;
+        if (datastore.type === type && isDeepStrictEqual(known, servers)) return seen.revision;
         const named = servers === undefined ? {} : { "external-servers": [...servers] };
         const value = { ...seen.value, datastore: { ...datastore, type, ...named } };
         return store.swap([{ key: configKey, seen }], [{ key: configKey, value }], signal);

@@ -170,3 +170,13 @@ describe("changes", () => {
     stop.abort();
   });
 });
+
+test("which engine holds the data is told as it is, also from one of somebody else to another; again changes nothing", async () => {
+  const datastore = async () => (await plane.ledger.config(signal()))?.datastore;
+  for (const servers of [["postgres://k8s@db.example/k8s"], ["https://192.0.2.1:2379", "https://192.0.2.2:2379"]]) {
+    await plane.ledger.setEngine({ type: "external", servers }, signal());
+    expect(await datastore()).toMatchObject({ type: "external", "external-servers": servers });
+  }
+  for (const _again of [1, 2]) await plane.ledger.setEngine({ type: "etcd" }, signal());
+  expect(await datastore()).toEqual({ ...emptyClusterConfig().datastore, type: "etcd" });
+});
