@@ -278,5 +278,3 @@ export function createWorld(options: WorldOptions, observer: Observer): World {
     },
   };
 }
-
-/** What survives a crash of the node. */

@@ -19,6 +19,8 @@ export const member = z.object({
   key: z.string(),
   /** Its id in the mesh. */
   "mesh-peer": z.string().optional(),
+  /** When it came into its state. Milliseconds since the Unix epoch. */
+  "changed-at": z.number().optional(),
 });
 export type Member = z.infer<typeof member>;
 

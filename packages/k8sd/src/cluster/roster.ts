@@ -6,7 +6,16 @@ import type { LedgerView } from "./mesh/records.ts";
 
 export type KnownMember = Pick<
   MemberRecord,
-  "id" | "name" | "role" | "state" | "addresses" | "k8sdAddress" | "publicKeyFingerprint" | "meshPeer" | "removal"
+  | "id"
+  | "name"
+  | "role"
+  | "state"
+  | "addresses"
+  | "k8sdAddress"
+  | "publicKeyFingerprint"
+  | "meshPeer"
+  | "removal"
+  | "changedAt"
 > & { readonly podCidrs: readonly string[] };
 
 /** Who is in the cluster, as this node last heard. In memory, because it is asked for with every request; kept over restarts. */

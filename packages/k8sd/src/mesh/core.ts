@@ -3,14 +3,13 @@ import type { Authority } from "./authority.ts";
 import { decode, encode, limits } from "./codec.ts";
 import { createDetector } from "./detector.ts";
 import type { DetectorOptions } from "./detector-options.ts";
-import type { Detector, LivenessChange } from "./liveness.ts";
+import type { Detector, Expected, LivenessChange } from "./liveness.ts";
 import type { NodeAddresses } from "./messages.ts";
 import { createReplica, type Replica, type ReplicaOptions, type ReplicaStore } from "./replica.ts";
 import { type Head, type MeshClock, type NodeId, type Random, type Sender, someOf } from "./types.ts";
 
 /** What the ledger says of a node, as far as the mesh needs it. */
-export interface CoreMember {
-  readonly id: NodeId;
+export interface CoreMember extends Expected {
   /** `host:port` of its mesh. */
   readonly addresses: readonly string[];
 }
@@ -114,7 +113,7 @@ export function createCore(options: CoreOptions, deps: CoreDeps): Core {
     book,
     setMembers: (wanted) => {
       members = new Set(wanted.map(({ id }) => id));
-      detector.setMembers(members);
+      detector.setMembers(wanted);
       book.setLedger(wanted);
       replica.recheck();
     },

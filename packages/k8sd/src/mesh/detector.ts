@@ -89,6 +89,8 @@ export function createDetector(
     const entry = table.get(update.id);
     if (entry === undefined) return;
     if (entry === me) refute(update);
+    // Nobody has heard it yet, and it has time: who asks all the same has a clock that goes wrong.
+    else if (entry.awaited && entry.state === "unknown" && update.incarnation === 0) return;
     else if (update.state === "suspect") suspect(entry, update);
     else if (supersedes(update, entry)) {
       const first = entry.state === "unknown";
@@ -241,14 +243,17 @@ export function createDetector(
       timers.after(options.syncIntervalMs * random.next(), syncTick);
     },
     stop: () => timers.stop(),
-    setMembers: (ids) => {
-      const wanted = new Set(ids);
-      // Whom the first list names may wait for this node in turn.
-      const awaited = started && table.size > 1;
-      for (const id of wanted) {
+    setMembers: (members) => {
+      const wanted = new Set<NodeId>();
+      // Whom the first list names may wait for this node in turn; only those who came just now have not begun to speak.
+      const first = !started || table.size === 1;
+      for (const { id, cameAt = Number.NEGATIVE_INFINITY } of members) {
+        wanted.add(id);
         if (table.get(id) !== undefined) continue;
-        table.add(id, clock.wallTime(), awaited);
-        if (awaited) timers.after(options.newcomerMs, () => table.expect(id));
+        const soon = Math.min(options.newcomerMs, cameAt + options.newcomerMs - clock.wallTime());
+        const patienceMs = first ? soon : options.newcomerMs;
+        table.add(id, clock.wallTime(), patienceMs > 0);
+        if (patienceMs > 0) timers.after(patienceMs, () => table.expect(id));
       }
       for (const { id } of [...table.entries()]) {
         if (id === self || wanted.has(id)) continue;

@@ -22,6 +22,13 @@ export interface DetectorDeps {
   onReturn(id: NodeId): void;
 }
 
+/** A node of the ledger. */
+export interface Expected {
+  readonly id: NodeId;
+  /** When it became a member. Milliseconds since the Unix epoch; absent: long ago. */
+  readonly cameAt?: number;
+}
+
 /**
  * Failure detector: SWIM with the Lifeguard refinements. What it knows is soft state: it is never stored, and a restart
  * learns it anew. Who exists is said by `setMembers` alone; messages of and about others are dropped.
@@ -31,7 +38,7 @@ export interface DetectorDeps {
 export interface Detector {
   start(): void;
   stop(): void;
-  setMembers(ids: Iterable<NodeId>): void;
+  setMembers(members: Iterable<Expected>): void;
   receive(from: NodeId, message: DetectorMessage): void;
   view(): ReadonlyMap<NodeId, Liveness>;
   /** Others that are neither dead nor gone. */

@@ -3,7 +3,7 @@ import { lookup } from "node:dns/promises";
 import { sleep } from "../lib/wait.ts";
 import type { PeerCache } from "./address-book.ts";
 import { createAuthority } from "./authority.ts";
-import { type Core, createCore } from "./core.ts";
+import { type Core, type CoreMember, createCore } from "./core.ts";
 import { type DetectorOptions, detectorDefaults } from "./detector-options.ts";
 import { createFeed } from "./feed.ts";
 import { meshIdentity, publicKeyOfPeer } from "./identity.ts";
@@ -21,12 +21,9 @@ import type { Head, MeshClock, NodeId, Random } from "./types.ts";
 import { createWays } from "./ways.ts";
 
 /** A node of the ledger, as far as the mesh needs it. */
-export interface MeshMember {
-  readonly id: NodeId;
+export interface MeshMember extends CoreMember {
   /** `meshIdentity(key).peerId`, which the node gave when it joined. */
   readonly peerId: string;
-  /** `host:port` of its mesh. */
-  readonly addresses: readonly string[];
   /** May author ledger revisions: true for control planes alone. */
   readonly author: boolean;
 }

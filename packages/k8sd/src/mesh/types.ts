@@ -40,7 +40,7 @@ export function isNewer(a: Head, b: Head): boolean {
 
 /**
  * Some whom news are told. Those that are connected, where they are enough: a connection costs both sides as much as hundreds of
- * messages, and what is told to anybody gets around. Probes choose among all, so that everybody is connected to some by chance.
+ * messages, and what is told to anybody gets around. Whom a node probes it does not choose, so everybody is connected to some.
  */
 export function someOf(
   ids: readonly NodeId[],

@@ -13,6 +13,7 @@ import type { Liveness } from "../mesh/member-table.ts";
 import type { Mesh, MeshMember } from "../mesh/mesh.ts";
 import type { ReplicaStore } from "../mesh/replica.ts";
 import { type Reconciler, runReconciler } from "./loop.ts";
+import { meshTurn } from "./mesh-turn.ts";
 
 export interface MemberMeshDeps {
   readonly nodeKey: Pick<NodeKey, "privateKey" | "meshCertificate">;
@@ -55,14 +56,6 @@ const silentMs = 15_000;
  * costs every node a message or two and a write to its disk.
  */
 const spreadEveryMs = 1_000;
-
-/**
- * Where many come at once (machines that share processors start together), the first minute of a mesh would keep them from
- * coming in: each waits up to a second for each other one that is on its way. The others do not ask for it before
- * `newcomerMs` of the detector.
- */
-const turnMs = 1_000;
-const longestTurnMs = 60_000;
 
 export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
   const { roster, log } = deps;
@@ -167,10 +160,6 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
     },
   });
 
-  function onTheirWay(): number {
-    return roster.members().filter(({ state }) => state === "reserved" || state === "joining").length;
-  }
-
   /** There is a mesh when there is somebody to talk to, and it admits whom the cluster does. */
   async function adjust(input: BootstrapInput, signal: AbortSignal): Promise<void> {
     const members = meshMembers(roster.members());
@@ -180,7 +169,7 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
       await close();
     } else if (running === undefined) {
       off = "it starts";
-      await sleep(Math.random() * Math.min(longestTurnMs, turnMs * onTheirWay()), signal);
+      await sleep(meshTurn(input.nodeId, roster.members(), deps.now(), Math.random()), signal);
       await open(input, meshMembers(roster.members())).catch((error: unknown) => {
         off = errorText(error);
         throw error;

@@ -105,6 +105,7 @@ function toKnown(member: WireMember): KnownMember {
     k8sdAddress: member["k8sd-address"],
     publicKeyFingerprint: member.key,
     ...(member["mesh-peer"] === undefined ? {} : { meshPeer: member["mesh-peer"] }),
+    changedAt: member["changed-at"] ?? 0,
     podCidrs: member["pod-cidrs"],
   };
 }

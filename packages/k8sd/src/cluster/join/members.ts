@@ -233,6 +233,7 @@ function listed(config: ClusterConfig | undefined, members: readonly MemberRecor
         "pod-cidrs": config === undefined ? [] : [...podCidrsOf(config, member)],
         key: member.publicKeyFingerprint,
         ...(member.meshPeer === undefined ? {} : { "mesh-peer": member.meshPeer }),
+        "changed-at": member.changedAt,
       }),
     ),
     "api-servers": [...apiServersOf(config, present)],

@@ -25,9 +25,10 @@ export function meshAddresses({
 /** Who is admitted to the mesh: those whose keys are trusted elsewhere too. */
 export function meshMembers(members: readonly KnownMember[]): readonly MeshMember[] {
   return members.flatMap((member) => {
-    const { id, meshPeer, role, state } = member;
+    const { id, meshPeer, role, state, changedAt } = member;
     if (meshPeer === undefined || (state !== "active" && state !== "leaving")) return [];
-    return [{ id, peerId: meshPeer, addresses: meshAddresses(member), author: role === "control-plane" }];
+    const known = { id, peerId: meshPeer, addresses: meshAddresses(member), author: role === "control-plane" };
+    return [state === "active" ? { ...known, cameAt: changedAt } : known];
   });
 }
 

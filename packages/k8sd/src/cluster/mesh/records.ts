@@ -29,10 +29,10 @@ export function fromRecords(entries: ReadonlyMap<string, { value: string }>, con
   const members = [...entries].flatMap(([key, { value }]): KnownMember[] => {
     if (!key.startsWith(prefix)) return [];
     const member = JSON.parse(value) as Omit<StoredMember, "token">;
-    const { id, name, role, state, addresses, k8sdAddress, publicKeyFingerprint, meshPeer } = member;
+    const { id, name, role, state, addresses, k8sdAddress, publicKeyFingerprint, meshPeer, changedAt } = member;
     return [
       {
-        ...{ id, name, role, state, addresses, k8sdAddress, publicKeyFingerprint },
+        ...{ id, name, role, state, addresses, k8sdAddress, publicKeyFingerprint, changedAt },
         ...(meshPeer === undefined ? {} : { meshPeer }),
         podCidrs: podCidrsOf(config, member),
       },

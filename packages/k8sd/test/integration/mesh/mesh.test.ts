@@ -75,6 +75,19 @@ describe("a mesh of real nodes", () => {
     }, within(20));
   });
 
+  test("who starts after them waits for those that came just now, not for those that came long ago", async () => {
+    await using nodes = await startCluster(2);
+    const ghosts = await Promise.all([startNode({ author: false }), startNode({ author: false })]);
+    for (const { mesh } of ghosts) await mesh.stop();
+    const [fresh, old] = ghosts as [TestNode, TestNode];
+    const late = await startNode({ author: false });
+    const came = { ...fresh.member, cameAt: Date.now() };
+    late.mesh.setMembers([late.member, ...nodes.map(({ member }) => member), came, { ...old.member, cameAt: 0 }]);
+    await vi.waitFor(() => expect(stateOf(late, old)).toBe("dead"), within(20));
+    expect(stateOf(late, fresh)).toBe("unknown");
+    await late.mesh.stop();
+  });
+
   test("a worker cannot author", async () => {
     await using nodes = await startCluster(2);
     expect(() => nodes[1]?.mesh.publish({ epoch: 1, revision: 1, records: [] })).toThrow(/not a control plane/);

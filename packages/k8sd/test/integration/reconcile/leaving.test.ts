@@ -14,6 +14,7 @@ const leaving = (name: string, until = 0): KnownMember => ({
   k8sdAddress: "",
   publicKeyFingerprint: "",
   podCidrs: [],
+  changedAt: 0,
   removal: { force: false, until },
 });
 

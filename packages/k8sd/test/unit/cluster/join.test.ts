@@ -86,6 +86,7 @@ describe("the roster", () => {
     k8sdAddress: "",
     publicKeyFingerprint: `key of ${id}`,
     podCidrs: [],
+    changedAt: 0,
   });
 
   test("trusts itself and who is in or on the way out, nobody who is not in yet", () => {

@@ -12,6 +12,7 @@ const member = (id: string, change: Partial<KnownMember> = {}): KnownMember => (
   publicKeyFingerprint: `key of ${id}`,
   meshPeer: `peer of ${id}`,
   podCidrs: [],
+  changedAt: 0,
   ...change,
 });
 
@@ -32,7 +33,7 @@ test("those who are in, or on their way out, and have said their peer id are pee
     ...states.map((state) => member(state, { state })),
   ];
   expect(meshMembers(all)).toEqual([
-    { id: "cp", peerId: "peer of cp", addresses: ["10.0.0.1:7001", "[fd00::1]:7001"], author: true },
+    { id: "cp", peerId: "peer of cp", addresses: ["10.0.0.1:7001", "[fd00::1]:7001"], author: true, cameAt: 0 },
     { id: "leaving", peerId: "peer of leaving", addresses: ["10.0.0.1:6401", "[fd00::1]:6401"], author: false },
   ]);
 });

@@ -14,6 +14,7 @@ function aMember(id: string, change: Partial<KnownMember> = {}): KnownMember {
     k8sdAddress: `10.0.0.${number}:6400`,
     publicKeyFingerprint: "",
     podCidrs: [`10.1.${number}.0/24`, `fd01::${number}00/120`],
+    changedAt: 0,
     ...change,
   };
 }
