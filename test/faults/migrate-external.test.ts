@@ -2,17 +2,18 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { bootstrap } from "../expect-node.ts";
 import { hostsUnavailable } from "../hosts/available.ts";
 import type { Host } from "../hosts/types.ts";
-import { createNode } from "../node.ts";
-import { contentHash, fill, isOn, migrate, migrates, report, write } from "../scenarios/migrate/engines.ts";
+import { contentHash, fill, isOn, migrate, migrates, write } from "../scenarios/migrate/engines.ts";
 import {
+  askedFor,
   hashAt,
   isAt,
   migrationBetween,
   type Place,
+  placeOf,
   startTheirEtcd,
   type TheirEtcd,
 } from "../scenarios/migrate/their-etcd.ts";
-import { stagedForTests } from "../stage.ts";
+import { createPostgresNodes, type PostgresNodes } from "../scenarios/postgres/nodes.ts";
 import { createFaultPoints, type FaultPoints, faultEnvironment } from "./points.ts";
 import { interrupted, kill } from "./victim.ts";
 
@@ -24,6 +25,8 @@ const directions: readonly (readonly [Place, Place])[] = [
   ["theirs", "sqlite"],
   ["etcd", "theirs"],
   ["theirs", "etcd"],
+  ["postgres", "theirs"],
+  ["theirs", "postgres"],
 ];
 const cases = directions.flatMap(([from, to]) => {
   const { steps, commit } = migrationBetween(from, to);
@@ -32,6 +35,7 @@ const cases = directions.flatMap(([from, to]) => {
 const before = cases.filter(({ step, commit }) => step < commit);
 
 describe.skipIf(reason !== undefined)("a migration to an etcd of somebody else and back, interrupted", () => {
+  let nodes: PostgresNodes;
   let host: Host;
   let points: FaultPoints;
   let etcd: TheirEtcd;
@@ -39,7 +43,8 @@ describe.skipIf(reason !== undefined)("a migration to an etcd of somebody else a
   let content = "";
 
   beforeAll(async () => {
-    host = await createNode({ staged: await stagedForTests(), flags: ["--agent-only"], env: faultEnvironment });
+    nodes = await createPostgresNodes(1, ["--agent-only"], faultEnvironment);
+    [host] = nodes.hosts as [Host];
     points = createFaultPoints(host);
     etcd = await startTheirEtcd(host);
     await bootstrap(host);
@@ -51,24 +56,22 @@ describe.skipIf(reason !== undefined)("a migration to an etcd of somebody else a
     return points.clear();
   });
   afterAll(async () => {
-    await host?.[Symbol.asyncDispose]();
+    await nodes?.[Symbol.asyncDispose]();
   });
 
   /** Their owner gives an empty one each time: what a cluster left in one stays there. */
-  async function moves(to: Place): Promise<void> {
-    if (to === "theirs") await etcd.anew();
-    await migrates(host, to === "theirs" ? "external" : to, given(to));
-    place = to;
+  async function given(to: Place): Promise<string | undefined> {
+    if (to === "postgres") return nodes.config();
+    if (to !== "theirs") return undefined;
+    await etcd.anew();
+    return etcd.config();
   }
 
-  const given = (to: Place): string | undefined => (to === "theirs" ? etcd.config() : undefined);
-
   async function startsOn(from: Place): Promise<void> {
-    const { engine } = await report(host);
-    place = engine === "external" ? "theirs" : (engine as Place);
+    place = await placeOf(host);
     if (place === from) return;
-    // From theirs to theirs there is no way; from one engine of ours to the other there is.
-    await moves(from);
+    await migrates(host, askedFor(from), await given(from));
+    place = from;
   }
 
   async function nothingIsLost(): Promise<void> {
@@ -80,10 +83,10 @@ describe.skipIf(reason !== undefined)("a migration to an etcd of somebody else a
   test.each(cases)("in $kind from $from to $to by killing k8sd, is there or is taken back", async (each) => {
     const { step, from, to, commit } = each;
     await startsOn(from);
-    if (to === "theirs") await etcd.anew();
+    const config = await given(to);
     // Nobody can be kept out of their etcd. What writes there is kube-apiserver, which is stopped first; here is none.
     const writing = from === "theirs" ? undefined : await write(host);
-    const run = () => migrate(host, to === "theirs" ? "external" : to, given(to));
+    const run = () => migrate(host, askedFor(to), config);
     await interrupted({ host, points, step, run, fault: () => kill(host, "k8sd") });
     if (step >= commit) place = to;
     await nothingIsLost();
@@ -92,17 +95,17 @@ describe.skipIf(reason !== undefined)("a migration to an etcd of somebody else a
     if (to === "theirs" && step < commit) expect(await etcd.ours()).toBe(0);
   });
 
-  test.each(before.filter(({ from, to }) => from === "sqlite" || to === "sqlite"))(
+  test.each(before.filter(({ from, to }) => from !== "etcd" && to !== "etcd"))(
     "that fails in $kind from $from to $to is taken back, and works when it is tried again",
     async ({ step, from, to }) => {
       await startsOn(from);
-      if (to === "theirs") await etcd.anew();
+      const config = await given(to);
       await points.fail(step, "after-run");
-      const refused = await migrate(host, to === "theirs" ? "external" : to, given(to));
+      const refused = await migrate(host, askedFor(to), config);
       expect(refused).toMatchObject({ exitCode: 1 });
       await points.clear();
       await nothingIsLost();
-      await migrates(host, to === "theirs" ? "external" : to, given(to));
+      await migrates(host, askedFor(to), config);
       place = to;
       await nothingIsLost();
     },
@@ -110,11 +113,11 @@ describe.skipIf(reason !== undefined)("a migration to an etcd of somebody else a
 
   test("whose etcd goes away in the copy leaves the cluster where it is", async () => {
     await startsOn("sqlite");
-    await etcd.anew();
+    const config = await given("theirs");
     const { steps } = migrationBetween("sqlite", "theirs");
     const finish = steps.findIndex(({ kind }) => kind === "finish-copy");
     await points.hold(finish, "in-run");
-    const running = migrate(host, "external", etcd.config());
+    const running = migrate(host, "external", config);
     await points.reached(finish, "in-run");
     await host.run("systemctl", "kill", "-s", "KILL", "their-etcd");
     await points.clear();

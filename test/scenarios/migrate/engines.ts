@@ -65,6 +65,7 @@ export async function migrates(
 
 interface Report {
   readonly engine: string;
+  readonly endpoints: readonly string[];
   readonly problem?: string;
   readonly revision?: number;
 }

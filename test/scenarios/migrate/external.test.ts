@@ -68,7 +68,7 @@ describe.skipIf(reason !== undefined)("a cluster without Kubernetes that moves t
     await isAt(host, "theirs", etcd);
     expect(await etcd.contentHash()).toBe(content);
     await etcd.theirsIsUntouched();
-    const key = (await host.readFile("/theirs/client.key")).split("\n")[1] ?? "";
+    const key = (await host.readFile("/their-etcd/client.key")).split("\n")[1] ?? "";
     expect((await k8s(host, ["datastore", "status"])).stdout).not.toContain(key);
   });
 

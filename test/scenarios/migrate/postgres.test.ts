@@ -4,7 +4,8 @@ import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Host } from "../../hosts/types.ts";
 import { joins, joinToken, members } from "../join/nodes.ts";
 import { createPostgresNodes, type PostgresNodes, password } from "../postgres/nodes.ts";
-import { contentHash, fill, isOn, migrate, migrates, migratesUnderLoad } from "./engines.ts";
+import { contentHash, fill, isOn, migrate, migrates, migratesUnderLoad, write } from "./engines.ts";
+import { isAt, startTheirEtcd } from "./their-etcd.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -73,6 +74,25 @@ describe.skipIf(reason !== undefined)(
       await migratesUnderLoad(host(n1), "etcd", "external");
       await migratesUnderLoad(host(n1), "external", "etcd", await nodes.config());
       await migratesUnderLoad(host(n1), "sqlite", "external");
+    });
+
+    test("straight to an etcd of somebody else, and from there to another database", async () => {
+      const etcd = await startTheirEtcd(host(n1));
+      await migrates(host(n1), "external", await nodes.config());
+      const content = await contentHash(host(n1));
+      const writing = await write(host(n1));
+      const out = await migrates(host(n1), "external", etcd.config());
+      expect(await writing.ends(etcd.etcdctl)).toBeGreaterThan(10);
+      await isAt(host(n1), "theirs", etcd);
+      expect(await etcd.contentHash()).toBe(content);
+      const back = await migrates(host(n1), "external", await nodes.config());
+      await isAt(host(n1), "postgres", etcd);
+      expect(await contentHash(host(n1))).toBe(content);
+      await etcd.theirsIsUntouched();
+      console.info(`PostgreSQL to an external etcd: ${out.pauseMs} ms, back: ${back.pauseMs} ms of paused writes`);
+      const again = await migrate(host(n1), "external", await nodes.config());
+      expect(again).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("it is in a database already") });
+      await migrates(host(n1), "sqlite");
     });
 
     test("a database that holds a cluster is not taken, and one that was left is not touched", async () => {

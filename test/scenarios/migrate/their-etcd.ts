@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { withEngine, withEtcdOf } from "@k8sd/k8sd/cluster/migrate/engines.ts";
-import { type ManagedEngine, planMigrate } from "@k8sd/k8sd/cluster/migrate/plan.ts";
+import { type MovableEngine, planMigrate } from "@k8sd/k8sd/cluster/migrate/plan.ts";
 import { expect } from "vitest";
 import { stringify } from "yaml";
 import { makeTestPki } from "../../../packages/k8sd/test/integration/datastore/support/certificates.ts";
@@ -10,7 +10,7 @@ import { aBootstrapInput } from "../../../packages/k8sd/test/support/bootstrap-i
 import { becomesReady } from "../../expect-node.ts";
 import type { Host } from "../../hosts/types.ts";
 import { callDaemon } from "../../node.ts";
-import { contentHash, isOn, report } from "./engines.ts";
+import { contentHash, type Engine, isOn, report } from "./engines.ts";
 
 const bin = "/snap/k8s/current/bin";
 const url = "https://127.0.0.1:12379";
@@ -48,12 +48,12 @@ export async function startTheirEtcd(host: Host): Promise<TheirEtcd> {
   const pems: Record<string, string> = {};
   for (const [name, path] of Object.entries(sources)) {
     pems[name] = await readFile(path, "utf8");
-    await host.writeFile(`/theirs/${name}`, pems[name]);
+    await host.writeFile(`/their-etcd/${name}`, pems[name]);
   }
   await rm(folder, { recursive: true });
   const args = [
-    "--data-dir /theirs/data --log-level error --unsafe-no-fsync",
-    "--cert-file /theirs/server.crt --key-file /theirs/server.key --trusted-ca-file /theirs/ca.crt --client-cert-auth",
+    "--data-dir /their-etcd/data --log-level error --unsafe-no-fsync",
+    "--cert-file /their-etcd/server.crt --key-file /their-etcd/server.key --trusted-ca-file /their-etcd/ca.crt --client-cert-auth",
     `--listen-client-urls ${url} --advertise-client-urls ${url}`,
     `--listen-peer-urls ${peerUrl} --initial-advertise-peer-urls ${peerUrl} --initial-cluster default=${peerUrl}`,
   ].join(" ");
@@ -61,17 +61,17 @@ export async function startTheirEtcd(host: Host): Promise<TheirEtcd> {
   await host.writeFile(unit, service);
   await host.run("systemctl", "daemon-reload");
   const etcdctl = async (...argv: string[]): Promise<string> => {
-    const tls = ["--cacert", "/theirs/ca.crt", "--cert", "/theirs/root.crt", "--key", "/theirs/root.key"];
+    const tls = ["--cacert", "/their-etcd/ca.crt", "--cert", "/their-etcd/root.crt", "--key", "/their-etcd/root.key"];
     return (await host.run(`${bin}/etcdctl`, "--endpoints", url, ...tls, ...argv)).stdout;
   };
   let made = 0;
 
   async function anew({ low } = { low: false }): Promise<void> {
     await host.run("systemctl", "stop", "their-etcd");
-    await host.run("rm", "-rf", "/theirs/data");
+    await host.run("rm", "-rf", "/their-etcd/data");
     if (!low) {
       made += 1;
-      const restore = `${bin}/etcdutl snapshot restore /theirs/empty.db --skip-hash-check --data-dir /theirs/data`;
+      const restore = `${bin}/etcdutl snapshot restore /their-etcd/empty.db --skip-hash-check --data-dir /their-etcd/data`;
       const cluster = `--initial-cluster default=${peerUrl} --initial-advertise-peer-urls ${peerUrl}`;
       const revision = `--bump-revision ${made * bump} --mark-compacted`;
       await host.run("sh", "-c", `${restore} ${cluster} ${revision}`);
@@ -88,7 +88,7 @@ export async function startTheirEtcd(host: Host): Promise<TheirEtcd> {
 
   await host.run("systemctl", "enable", "--now", "their-etcd");
   await host.run("systemctl", "stop", "their-etcd");
-  await host.run("cp", "/theirs/data/member/snap/db", "/theirs/empty.db");
+  await host.run("cp", "/their-etcd/data/member/snap/db", "/their-etcd/empty.db");
   await anew();
   return {
     config: (more = {}) =>
@@ -114,14 +114,24 @@ export async function startTheirEtcd(host: Host): Promise<TheirEtcd> {
     async contentHash() {
       await host.writeFile(
         "/var/tmp/hash.sh",
-        `${bin}/etcdctl --endpoints ${url} --cacert /theirs/ca.crt --cert /theirs/root.crt --key /theirs/root.key get --prefix /registry/test/ | sha256sum`,
+        `${bin}/etcdctl --endpoints ${url} --cacert /their-etcd/ca.crt --cert /their-etcd/root.crt --key /their-etcd/root.key get --prefix /registry/test/ | sha256sum`,
       );
       return (await host.run("sh", "/var/tmp/hash.sh")).stdout.trim();
     },
   };
 }
 
-export type Place = ManagedEngine | "theirs";
+export type Place = MovableEngine | "theirs";
+
+/** What a migration to it is asked for. */
+export const askedFor = (place: Place): Engine => (place === "sqlite" || place === "etcd" ? place : "external");
+
+/** Where the node is. */
+export async function placeOf(host: Host): Promise<Place> {
+  const { engine, endpoints } = await report(host);
+  if (engine !== "external") return engine as Place;
+  return endpoints.includes(url) ? "theirs" : "postgres";
+}
 
 /** The steps of a migration to or from an etcd of somebody else. */
 export function migrationBetween(from: Place, to: Place, kubernetes = false) {
@@ -135,7 +145,7 @@ export function migrationBetween(from: Place, to: Place, kubernetes = false) {
 /** The node works there, every record says so, and of any other engine nothing is left. */
 export async function isAt(host: Host, place: Place, etcd: TheirEtcd): Promise<void> {
   if (place !== "theirs") {
-    await isOn(host, place);
+    await isOn(host, askedFor(place));
     return;
   }
   await becomesReady(host);
@@ -151,6 +161,8 @@ export async function isAt(host: Host, place: Place, etcd: TheirEtcd): Promise<v
     const { stdout } = await host.tryRun(["ls", "-A", `/var/snap/k8s/common/var/lib/${each}`]);
     expect([each, stdout.trim()]).toEqual([each, ""]);
   }
+  const { exitCode } = await host.tryRun(["test", "-e", "/var/snap/k8s/common/var/lib/k8sd/state/datastore-url"]);
+  expect(exitCode).toBe(1);
   expect(await etcd.etcdctl("get", "k8sd/moving-in")).toBe("");
 }
 

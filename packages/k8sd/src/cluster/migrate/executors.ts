@@ -2,7 +2,6 @@ import { dirname } from "node:path";
 import type { Logger } from "pino";
 import { kubeApiserver } from "../../components/kube-apiserver.ts";
 import { portNeeds } from "../../components/ports.ts";
-import { dropDatabase } from "../../datastore/check-postgres.ts";
 import { type Copy, startCopy } from "../../datastore/migrate/copy.ts";
 import { startSharedCopy } from "../../datastore/migrate/shared-copy.ts";
 import { openStore, type StoreAccess } from "../../datastore/migrate/store-access.ts";
@@ -24,7 +23,7 @@ import { dropEtcdAccess, keepEtcdAccess, makeEngineCertificates, takeBackAuthori
 import { claimantOf, claimTarget, clearTarget, releaseTarget, targetStore } from "./external-target.ts";
 import { type MigrateInput, type MigrateStep, movesIn, movesOut } from "./plan.ts";
 import { loneProblems } from "./preconditions.ts";
-import { refuseData, removeData, removeTarget, startTarget } from "./target.ts";
+import { clearDatabase, refuseData, removeData, removeTarget, startTarget } from "./target.ts";
 import { endTrial, tryEngine } from "./trial.ts";
 
 export interface MigrateDeps {
@@ -75,13 +74,6 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
     context.conclude(`writes were paused for ${pauseMs} ms`);
   }
 
-  /** A database that is away cannot hold up the cluster; the next migration to it says what is there. */
-  async function forget(url: string, signal: AbortSignal): Promise<void> {
-    await dropDatabase(url, signal).catch((error: unknown) => {
-      log.warn({ err: error }, "Could not take back the schema k8s_datastore in the database");
-    });
-  }
-
   function current(): UnderWay {
     if (underWay !== undefined) return underWay;
     throw new Error("the copy of the datastore is not under way");
@@ -112,7 +104,7 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
         if (movesOut(input)) return clearTarget(input, context.secret, context.signal, log);
         await removeTarget(input, host, context.signal);
         if (movesIn(input)) await takeBackAuthority(access);
-        if (context.secret !== undefined) await forget(context.secret, context.signal);
+        if (context.secret !== undefined) await clearDatabase(context.secret, context.signal, log);
       },
     },
 
@@ -233,7 +225,7 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
       run: async (_step, context) => {
         const input = inputOf(context);
         if (movesOut(input)) return keepEtcdAccess(context.secret, access);
-        if (movesIn(input)) return dropEtcdAccess(access);
+        if (movesIn(input)) await dropEtcdAccess(access);
         await sealDatabaseUrl(paths, context.secret, await deps.seal());
       },
     },

@@ -119,16 +119,16 @@ function afterMove(before: BootstrapInput, { engine, server, etcd }: Destination
   return withEngine(before, engine, server);
 }
 
-const inTheirs = ["postgres", "external"];
+/** Those of which there may be another one. */
+const theirs: Readonly<Record<string, string>> = { postgres: "a database", external: "an external etcd" };
 
 function refuseMove(from: string, { engine: to }: Destination): void {
-  if (inTheirs.includes(from) && inTheirs.includes(to)) {
-    const where = from === "postgres" ? "a database" : "an external etcd";
-    throw new AppError("conflict", `cannot migrate the datastore: it is in ${where} already`, {
-      remedy: "To get to another one, migrate to sqlite or etcd first.",
-    });
-  }
-  if (from === to) throw new AppError("conflict", `cannot migrate the datastore: it is ${to} already`);
+  if (from !== to) return;
+  const where = theirs[to];
+  if (where === undefined) throw new AppError("conflict", `cannot migrate the datastore: it is ${to} already`);
+  throw new AppError("conflict", `cannot migrate the datastore: it is in ${where} already`, {
+    remedy: "To get to another one, migrate to another engine first.",
+  });
 }
 
 /** Below those that outgoing connections get, and those of Services of the type NodePort. */

@@ -96,10 +96,19 @@ async function sourceProblems(
   signal: AbortSignal,
 ): Promise<readonly Conflict[]> {
   const { engine } = view.datastore;
+  const roomFor = async (size: number): Promise<readonly Conflict[]> => {
+    const freeDisk = local ? [{ path: host.paths.snapCommon, bytes: size * growth + spareBytes }] : [];
+    return host.preflight.system({ freeDisk }, signal);
+  };
   try {
     const store = await datastore();
     const call = { signal, timeoutMs: answerMs };
-    if (engine === "external") return await theirProblems(store, { host }, signal);
+    if (engine === "external") {
+      // Its members are theirs, and its size need not be told to us.
+      await revisionSeen(store, withDeadline(signal, answerMs));
+      const status = await ifTold(store.status(call));
+      return await roomFor(status?.dbSize ?? 0);
+    }
     const [status, members] = await Promise.all([store.status(call), store.memberList(call)]);
     const alarms = status.errors.map((alarm) => ({
       message: `${engine} has raised an alarm: ${alarm}`,
@@ -110,26 +119,11 @@ async function sourceProblems(
       others === 0
         ? []
         : [{ message: `etcd has ${others} other members`, remedy: "Remove the other control planes first." }];
-    const bytes = status.dbSize * growth + spareBytes;
-    const freeDisk = local ? [{ path: host.paths.snapCommon, bytes }] : [];
-    const room = await host.preflight.system({ freeDisk }, signal);
-    return [...alarms, ...voters, ...room];
+    return [...alarms, ...voters, ...(await roomFor(status.dbSize))];
   } catch (error) {
     signal.throwIfAborted();
     return [{ message: `${engine} does not work: ${errorText(error)}`, remedy: "Look at 'k8s status' and its log." }];
   }
-}
-
-/** Of an etcd of somebody else the members are theirs, and its size need not be told to us. */
-async function theirProblems(
-  store: Datastore,
-  { host }: Pick<PreconditionDeps, "host">,
-  signal: AbortSignal,
-): Promise<readonly Conflict[]> {
-  await revisionSeen(store, withDeadline(signal, answerMs));
-  const status = await ifTold(store.status({ signal, timeoutMs: answerMs }));
-  const bytes = (status?.dbSize ?? 0) * growth + spareBytes;
-  return host.preflight.system({ freeDisk: [{ path: host.paths.snapCommon, bytes }] }, signal);
 }
 
 /**

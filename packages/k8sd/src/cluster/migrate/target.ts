@@ -1,8 +1,9 @@
 import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { Logger } from "pino";
 import type { NodeView } from "../../components/component.ts";
 import { etcdData, secludedEtcd } from "../../components/etcd.ts";
-import { newDatabaseProblems } from "../../datastore/check-postgres.ts";
+import { dropDatabase, newDatabaseProblems } from "../../datastore/check-postgres.ts";
 import { restoreEtcd, revisionLeap } from "../../datastore/etcd-restore.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
@@ -95,6 +96,13 @@ export async function removeData({ datastore }: NodeView, { paths }: Pick<Host, 
   await rm(scratchOf(paths), { recursive: true, force: true });
   await rmdir(paths.etcd).catch(() => {
     // Backups of a recovery lie there.
+  });
+}
+
+/** A database that is away cannot hold up the cluster; the next migration to it says what is there. */
+export async function clearDatabase(url: string, signal: AbortSignal, log: Logger): Promise<void> {
+  await dropDatabase(url, signal).catch((error: unknown) => {
+    log.warn({ err: error }, "Could not take back the schema k8s_datastore in the database");
   });
 }
 

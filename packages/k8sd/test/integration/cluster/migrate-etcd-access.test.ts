@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { sealDatabaseUrl } from "../../../src/cluster/migrate/access.ts";
 import { withEngine, withEtcdOf } from "../../../src/cluster/migrate/engines.ts";
 import {
   dropEtcdAccess,
@@ -80,4 +81,20 @@ test("a cluster that never had an engine of its own gets an authority, the same 
   }
   await expect(stat(files.etcdClient.key)).rejects.toThrow("ENOENT");
   expect(Object.keys(await secrets()).filter((name) => name.startsWith("datastore-"))).toEqual([]);
+});
+
+test("straight from a database, and on to another one, the secrets have what opens the one that is in use", async () => {
+  const { paths, input, deps, secrets } = await aNode();
+  const external = async () =>
+    Object.fromEntries(Object.entries(await secrets()).filter(([name]) => name.startsWith("datastore-")));
+  await sealDatabaseUrl(paths, "postgres://first", seal);
+  await keepEtcdAccess(JSON.stringify(access), deps);
+  expect(await external()).toEqual(access);
+  await makeEngineCertificates(withEngine(input, "postgres", "postgres://second"), deps);
+  expect(await external()).toEqual(access);
+  for (const _again of [1, 2]) {
+    await dropEtcdAccess(deps);
+    await sealDatabaseUrl(paths, "postgres://second", seal);
+  }
+  expect(await external()).toEqual({ "datastore-url": "postgres://second" });
 });

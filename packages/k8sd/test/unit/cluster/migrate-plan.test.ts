@@ -154,6 +154,9 @@ describe("a migration to an etcd of somebody else", () => {
     expect(after.config.datastore).toMatchObject({ type: "external", "external-servers": servers });
     expect(withEngine(after, "sqlite")).toEqual(before);
     expect(withEngine(after, "etcd")).toEqual(withEngine(before, "etcd"));
+    const database = withEngine(before, "postgres", "postgres://k8s@db.example/cluster");
+    expect(withEngine(after, "postgres", "postgres://k8s@db.example/cluster")).toEqual(database);
+    expect(withEtcdOf({ servers, access }, database)).toEqual(after);
   });
 
   test("lets kube-apiserver write to it only when nobody can write to the old one, and the data is kept there", () => {
@@ -168,7 +171,7 @@ describe("a migration to an etcd of somebody else", () => {
     ]);
   });
 
-  test.each(["sqlite", "etcd"] as const)("from it to %s starts an engine of this node first", (engine) => {
+  test.each(["sqlite", "etcd", "postgres"] as const)("from it to %s starts an engine of this node first", (engine) => {
     const { kinds, commit } = kindsOf(after, withEngine(after, engine));
     expect(kinds.slice(commit - 1, commit + 4)).toEqual([
       "try-engine",
