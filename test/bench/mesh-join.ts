@@ -71,11 +71,12 @@ async function atOnce(staged: Staged): Promise<readonly Figure[]> {
 }
 
 /** @returns how long each took, in milliseconds */
-async function joinEach(founder: Host, hosts: readonly Host[]): Promise<readonly number[]> {
+async function joinEach(founder: Host, hosts: readonly Host[], worker = true): Promise<readonly number[]> {
   const times: number[] = [];
   for (const [index, host] of hosts.entries()) {
-    const token = await tokenOfAgent(founder, { name: "", worker: true });
-    const { error, ms } = await joinAgent(host, `one-${index}`, token);
+    const name = `one-${index}`;
+    const token = await tokenOfAgent(founder, { name, worker });
+    const { error, ms } = await joinAgent(host, name, token);
     if (error !== "") throw new Error(error);
     times.push(ms);
   }
@@ -97,13 +98,7 @@ async function votingMembers(staged: Staged): Promise<readonly Figure[]> {
   return withAgents(staged, controlPlanes + 1, async ([founder, ...others]) => {
     if (founder === undefined) throw new Error("no host was made");
     await bootstrapAgent(founder, { "disable-system-tuning": true, "datastore-type": "etcd" });
-    const times: number[] = [];
-    for (const [index, host] of others.entries()) {
-      const token = await tokenOfAgent(founder, { name: `c${index}`, worker: false });
-      const { error, ms } = await joinAgent(host, `c${index}`, token);
-      if (error !== "") throw new Error(error);
-      times.push(ms);
-    }
+    const times = await joinEach(founder, others, false);
     return [
       figure("join of one control plane with etcd, p50", quantile(times, 0.5) / 1000, "s"),
       figure(`join of one control plane with etcd, slowest of ${controlPlanes}`, Math.max(...times) / 1000, "s"),
