@@ -1,12 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
+import { createFaultPoints, faultEnvironment } from "../../faults/points.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import type { Host } from "../../hosts/types.ts";
 import { createNode } from "../../node.ts";
 import { stagedForTests } from "../../stage.ts";
 import { contentHash, fill, isOn, migrate, migrates, write } from "./engines.ts";
 import { createLoad, type UnderLoad } from "./load.ts";
-import { isAt, startTheirEtcd, type TheirEtcd } from "./their-etcd.ts";
+import { isAt, migrationBetween, startTheirEtcd, type TheirEtcd } from "./their-etcd.ts";
 
 const reason = hostsUnavailable();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
@@ -61,8 +62,8 @@ describe.skipIf(reason !== undefined)("a cluster without Kubernetes that moves t
     await etcd.etcdctl("user", "grant-role", "client", "root");
     const content = await contentHash(host);
     const writing = await write(host);
-    const { pauseMs } = await migrates(host, "external", etcd.config());
-    console.info(`sqlite to an external etcd: writes paused for ${pauseMs} ms, 10,000 keys`);
+    const { pauseMs, steps } = await migrates(host, "external", etcd.config());
+    console.info(`sqlite to an external etcd: writes paused for ${pauseMs} ms, 10,000 keys\n${steps}`);
     await etcd.etcdctl("user", "revoke-role", "client", "root");
     expect(await writing.ends(etcd.etcdctl)).toBeGreaterThan(10);
     await isAt(host, "theirs", etcd);
@@ -74,8 +75,8 @@ describe.skipIf(reason !== undefined)("a cluster without Kubernetes that moves t
 
   test.each(["sqlite", "etcd"] as const)("from it to %s reads this cluster's keys alone", async (to) => {
     const content = await etcd.contentHash();
-    const { pauseMs } = await migrates(host, to);
-    console.info(`an external etcd to ${to}: writes paused for ${pauseMs} ms, 10,000 keys`);
+    const { pauseMs, steps } = await migrates(host, to);
+    console.info(`an external etcd to ${to}: writes paused for ${pauseMs} ms, 10,000 keys\n${steps}`);
     await isOn(host, to);
     expect(await contentHash(host)).toBe(content);
     await etcd.theirsIsUntouched();
@@ -106,7 +107,7 @@ describe.skipIf(reason !== undefined)("Kubernetes of a cluster that moves to an 
   let etcd: TheirEtcd;
   let underLoad: UnderLoad;
   beforeAll(async () => {
-    host = await createNode({ staged: await stagedForTests() });
+    host = await createNode({ staged: await stagedForTests(), env: faultEnvironment });
     etcd = await startTheirEtcd(host);
     await bootstrap(host, "cluster-config:\n  network:\n    enabled: true\n");
     await becomesReady(host, "120s");
@@ -119,11 +120,28 @@ describe.skipIf(reason !== undefined)("Kubernetes of a cluster that moves to an 
 
   async function movesUnderLoad(to: "external" | "sqlite" | "etcd", given?: string): Promise<void> {
     await underLoad(async () => {
-      const { pauseMs } = await migrates(host, to, given);
-      console.info(`Kubernetes to ${to}: writes paused for ${pauseMs} ms`);
+      const { pauseMs, steps } = await migrates(host, to, given);
+      console.info(`Kubernetes to ${to}: writes paused for ${pauseMs} ms\n${steps}`);
     });
     await becomesReady(host, "120s");
   }
+
+  test("goes on as before when all is taken back in the pause", async () => {
+    const points = createFaultPoints(host);
+    const { steps } = migrationBetween("sqlite", "theirs", true);
+    const finish = steps.findIndex(({ kind }) => kind === "finish-copy");
+    const stopTime = () => host.run("systemctl", "show", "--property=TimeoutStopUSec", "k8s-kube-apiserver");
+    const { stdout: before } = await stopTime();
+    await points.fail(finish, "after-run");
+    await underLoad(async () => {
+      expect(await migrate(host, "external", etcd.config())).toMatchObject({ exitCode: 1 });
+    });
+    await points.clear();
+    await isOn(host, "sqlite");
+    expect(await etcd.ours()).toBe(0);
+    // It was given less time to stop.
+    expect((await stopTime()).stdout).toBe(before);
+  });
 
   test("to one with a low revision, which is raised first", async () => {
     await etcd.anew({ low: true });

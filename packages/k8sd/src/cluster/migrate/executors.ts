@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import type { Logger } from "pino";
+import type { NodeView } from "../../components/component.ts";
 import { kubeApiserver } from "../../components/kube-apiserver.ts";
 import { portNeeds } from "../../components/ports.ts";
 import { type Copy, startCopy } from "../../datastore/migrate/copy.ts";
@@ -8,6 +9,7 @@ import { openStore, type StoreAccess } from "../../datastore/migrate/store-acces
 import { revisionSeen } from "../../datastore/told.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
+import type { ServiceSpec } from "../../host/services.ts";
 import { syncDirectory } from "../../lib/write-file.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
@@ -48,6 +50,12 @@ interface UnderWay extends AsyncDisposable {
 }
 
 const inputOf = (context: StepContext): MigrateInput => context.input as unknown as MigrateInput;
+
+/** With watches open it takes all the time that it gets to stop, and whoever waits for its answer asks again either way. */
+const hurriedApiServer = (view: NodeView): ServiceSpec => ({
+  ...kubeApiserver.render(view).service,
+  stopTimeoutSeconds: 1,
+});
 
 export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep> {
   const { host, log } = deps;
@@ -138,6 +146,7 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
       run: async (_step, context) => {
         const input = inputOf(context);
         const { before, ports } = input;
+        if (restartsApiServer(input)) await services.apply(hurriedApiServer(before.view), context.signal);
         await deps.member.rest();
         context.add({ "paused-at": new Date(deps.now()).toISOString() });
         if (restartsApiServer(input)) await services.stop(kubeApiserver.name, context.signal);
@@ -159,7 +168,10 @@ export function createMigrateExecutors(deps: MigrateDeps): Executors<MigrateStep
           await services.restart(engine.name, context.signal);
           await awaitService(engine, view, services, context.signal);
         }
-        if (restartsApiServer(input)) await services.start(kubeApiserver.name, context.signal);
+        if (restartsApiServer(input)) {
+          await services.apply(kubeApiserver.render(view).service, context.signal);
+          await services.start(kubeApiserver.name, context.signal);
+        }
         deps.joined();
       },
     },
