@@ -168,8 +168,10 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
       off = inside ? "this node is the only member" : "the cluster has not told yet who is in it";
       await close();
     } else if (running === undefined) {
-      off = "it starts";
-      await sleep(meshTurn(input.nodeId, roster.members(), deps.now(), Math.random()), signal);
+      const turnMs = meshTurn(input.nodeId, roster.members(), deps.now(), Math.random());
+      off =
+        turnMs === 0 ? "it starts" : `it starts within ${Math.ceil(turnMs / 1000)} s, after others that come in now`;
+      await sleep(turnMs, signal);
       await open(input, meshMembers(roster.members())).catch((error: unknown) => {
         off = errorText(error);
         throw error;

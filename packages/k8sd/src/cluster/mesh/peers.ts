@@ -27,8 +27,10 @@ export function meshMembers(members: readonly KnownMember[]): readonly MeshMembe
   return members.flatMap((member) => {
     const { id, meshPeer, role, state, changedAt } = member;
     if (meshPeer === undefined || (state !== "active" && state !== "leaving")) return [];
-    const known = { id, peerId: meshPeer, addresses: meshAddresses(member), author: role === "control-plane" };
-    return [state === "active" ? { ...known, cameAt: changedAt } : known];
+    const author = role === "control-plane";
+    const known = { id, peerId: meshPeer, addresses: meshAddresses(member), author };
+    // Control planes open their mesh at once: they are who a worker can speak to first.
+    return [state === "active" && !author ? { ...known, cameAt: changedAt } : known];
   });
 }
 

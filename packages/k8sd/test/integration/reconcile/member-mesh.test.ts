@@ -135,6 +135,21 @@ test("there is one from the second member on; what a control plane reads in the 
   expect(createReplicaStore(w1.db).load()).toBeUndefined();
 });
 
+test("a worker that comes in with many opens its mesh after them and says so; a control plane does at once", async () => {
+  const net = network();
+  const n1 = aNode("n1", `${net}.1`, "control-plane");
+  const w1 = aNode("w1", `${net}.2`, "worker");
+  const justNow = { changedAt: Date.now() };
+  const others = Array.from({ length: 5 }, (_, index) => ({ ...known(w1.member), ...justNow, id: `other-${index}` }));
+  const all = [{ ...known(n1.member), ...justNow }, { ...known(w1.member), ...justNow }, ...others];
+  for (const { roster } of [n1, w1]) roster.replace(all);
+  await vi.waitFor(() => expect(n1.mesh.liveness()).toBeDefined(), within);
+  expect(await w1.mesh.state(never())).toMatchObject({
+    off: expect.stringMatching(/^it starts within [5-9] s, after/),
+  });
+  await vi.waitFor(() => expect(w1.mesh.liveness()?.get(n1.member.id)?.state).toBe("alive"), within);
+});
+
 test("a removed member is nobody's peer at once and is refused; a stopped one has left, and nothing is current then", async () => {
   const { n1, n2, w1 } = await cluster();
   await allAlive(n1, n2, w1);

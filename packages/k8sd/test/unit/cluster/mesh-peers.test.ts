@@ -28,12 +28,17 @@ test("those who are in, or on their way out, and have said their peer id are pee
   const { meshPeer: _older, ...silent } = member("older");
   const states = ["reserved", "joining", "leaving", "removed"] as const;
   const all = [
-    member("cp", { role: "control-plane", k8sdAddress: "10.0.0.1:7000" }),
+    member("cp", { role: "control-plane", k8sdAddress: "10.0.0.1:7000", changedAt: 5 }),
+    member("worker", { changedAt: 6 }),
     silent,
     ...states.map((state) => member(state, { state })),
   ];
   expect(meshMembers(all)).toEqual([
-    { id: "cp", peerId: "peer of cp", addresses: ["10.0.0.1:7001", "[fd00::1]:7001"], author: true, cameAt: 0 },
+    { id: "cp", peerId: "peer of cp", addresses: ["10.0.0.1:7001", "[fd00::1]:7001"], author: true },
+    {
+      ...{ id: "worker", peerId: "peer of worker", addresses: ["10.0.0.1:6401", "[fd00::1]:6401"], author: false },
+      cameAt: 6,
+    },
     { id: "leaving", peerId: "peer of leaving", addresses: ["10.0.0.1:6401", "[fd00::1]:6401"], author: false },
   ]);
 });
