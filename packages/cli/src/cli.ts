@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { CliError, messageOf } from "./cli-error.ts";
 import { bootstrapCommand } from "./commands/bootstrap.ts";
+import { cleanupCommand } from "./commands/cleanup.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
 import { datastoreCommand } from "./commands/datastore.ts";
@@ -70,6 +71,7 @@ function createProgram(deps: CliDeps): Command {
   program.addCommand(removeNodeCommand(deps));
   program.addCommand(leaveCommand(deps));
   program.addCommand(localNodeStatusCommand(deps), { hidden: true });
+  program.addCommand(cleanupCommand(deps), { hidden: true });
   program.commandsGroup("Additional:");
   program.addCommand(completionCommand(deps, program));
   for (const command of allOf(program)) addHiddenFlags(command);

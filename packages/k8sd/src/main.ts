@@ -11,6 +11,11 @@ if (process.argv[2] === snapshotWorker) {
   process.exit(await runWorker());
 }
 
+if (process.argv[2] === "x-cleanup") {
+  const { runCleanup } = await import("./cluster/cleanup/run.ts");
+  process.exit(await runCleanup(process.argv.slice(3), process.env));
+}
+
 const { parseDaemonOptions } = await import("./options.ts");
 const { createLogger } = await import("./log.ts");
 const { runDaemon } = await import("./daemon.ts");

@@ -77,6 +77,12 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
     await expectRefused(identity, host, left);
   }
 
+  /** What its daemon warned of; to have nothing to do is no reason. */
+  async function warnings(name: Name): Promise<readonly string[]> {
+    const lines = (await at(name).journal("k8sd")).split("\n");
+    return lines.flatMap((line) => /"level":[456]0.*"msg":"(.*?)"/.exec(line)?.[1] ?? []);
+  }
+
   const all = (): Host[] => names.map(at);
   const without = (...gone: Name[]): Host[] => names.filter((name) => !gone.includes(name)).map(at);
 
@@ -90,11 +96,15 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
   });
 
   test("[A1] [B21] [B23] of a control plane: it is out of etcd, clean, and joins again at once", async () => {
+    const before = await warnings("n3");
     await removes("n1", "n3");
     await expectAgreement(without("n3"));
     // Again is no error.
     await removes("n1", "n3");
     await isClean("n3");
+    expect((await warnings("n3")).slice(before.length)).toEqual([
+      "The cluster has taken this node out; removing what belongs to it",
+    ]);
     await rejoins("n3");
     await expectAgreement(all());
   });
@@ -117,6 +127,7 @@ describe.skipIf(reason !== undefined)("removal, the agents alone", () => {
       const result = await at(name).tryRun(argv, { timeoutMs: 300_000 });
       expect(result.exitCode, result.stderr).toBe(0);
       expect(result.stdout).toContain(`${name} has left the cluster.`);
+      expect(result.stderr).not.toContain("could");
       await at(name).run("rm", "-f", "/run/remove");
       await isClean(name);
       await expectAgreement(without(name));

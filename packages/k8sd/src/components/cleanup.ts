@@ -1,6 +1,6 @@
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { removeContainers } from "../host/containers.ts";
+import { podNamespaces, removeContainers, removeNamespace } from "../host/containers.ts";
 import type { Host } from "../host/host.ts";
 import { exists } from "../lib/read-file.ts";
 import { withoutKubernetes } from "./firewall.ts";
@@ -13,7 +13,9 @@ type Cleaned = Pick<Host, "paths" | "run">;
 /** What a program leaves on the machine when it is stopped for good, beside its files. Idempotent. */
 const leftovers: Readonly<Record<string, (host: Cleaned, signal: AbortSignal) => Promise<void>>> = {
   containerd: async (host, signal) => {
+    const namespaces = await podNamespaces(host.paths.containerd.stateDir);
     await removeContainers(host, signal);
+    for (const path of namespaces) await removeNamespace(path, host, signal);
     await host.run(["ip", "link", "delete", bridgeName], { signal, okExitCodes: [1] });
     await rmdir(join(host.paths.root, "run/netns")).catch(() => {
       // Somebody has network namespaces of his own, or there never was one.
@@ -34,6 +36,21 @@ const leftovers: Readonly<Record<string, (host: Cleaned, signal: AbortSignal) =>
 
 export async function cleanAfter(service: string, host: Cleaned, signal: AbortSignal): Promise<void> {
   await leftovers[service]?.(host, signal);
+}
+
+/** What runs or ran in pods, when no program of the node runs that could end it. */
+export async function cleanContainers(host: Cleaned, signal: AbortSignal): Promise<void> {
+  await cleanAfter("containerd", host, signal);
+  await stopPodSlices(host, signal);
+}
+
+/** Of pods, likewise. */
+export async function cleanNetwork(host: Cleaned, signal: AbortSignal): Promise<void> {
+  await cleanRoutes(host, signal);
+  await host.run(["ip", "link", "delete", bridgeName], { signal, okExitCodes: [1] });
+  await cleanFirewall(host, signal);
+  // Last: it needs a program of the package.
+  await cleanAfter("kube-proxy", host, signal);
 }
 
 /** To the pods of other nodes. */

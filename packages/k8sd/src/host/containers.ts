@@ -1,6 +1,7 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isMissingFile } from "../lib/app-error.ts";
+import { namesIn, readTextOrEmpty } from "../lib/read-file.ts";
 import { poll } from "../lib/wait.ts";
 import type { Host } from "./host.ts";
 
@@ -17,6 +18,29 @@ export async function removeContainers(host: Pick<Host, "paths" | "run">, signal
     signal,
   });
   await unmountBelow([kubeletRoot, containerd.rootDir, containerd.stateDir], host, signal);
+}
+
+/** Those that networks were made in for this containerd's pods, as it keeps them while they are there. */
+export async function podNamespaces(stateDir: string): Promise<readonly string[]> {
+  const tasks = join(stateDir, "io.containerd.runtime.v2.task/k8s.io");
+  const names = await namesIn(tasks);
+  const configs = await Promise.all(names.map((name) => readTextOrEmpty(join(tasks, name, "config.json"))));
+  return [...new Set(configs.flatMap(namespaceOf))];
+}
+
+/** Of the container whose OCI configuration this is; one that is the host's own, or of a process, is not meant. */
+function namespaceOf(config: string): readonly string[] {
+  if (config === "") return [];
+  const { linux } = JSON.parse(config) as { linux?: { namespaces?: readonly { type: string; path?: string }[] } };
+  const path = linux?.namespaces?.find(({ type }) => type === "network")?.path ?? "";
+  return /^(\/var)?\/run\/netns\/cni-[\w-]+$/.test(path) ? [path] : [];
+}
+
+/** With it go the interfaces that lead into it. */
+export async function removeNamespace(path: string, host: Pick<Host, "run">, signal: AbortSignal): Promise<void> {
+  const notMounted = [1, 32];
+  await host.run(["umount", "--lazy", path], { signal, okExitCodes: notMounted });
+  await rm(path, { force: true });
 }
 
 async function shimsOf(socket: string): Promise<readonly number[]> {

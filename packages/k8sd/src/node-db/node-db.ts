@@ -23,6 +23,12 @@ export function openNodeDb(file: string): NodeDb {
   return Object.assign(db, { [Symbol.dispose]: () => void db.close() });
 }
 
+/** To look at what the process that has it open recorded, or had. @param file of a database that is there */
+export function readNodeDb(file: string): NodeDb {
+  const db = new Database(file, { readonly: true, fileMustExist: true, timeout: 5_000 });
+  return Object.assign(db, { [Symbol.dispose]: () => void db.close() });
+}
+
 /** SQLite gives its log the mode of the file. */
 function makePrivate(file: string): void {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
