@@ -26,11 +26,16 @@ export async function identityOf(member: Host, controlPlane: Host): Promise<Iden
   return identity;
 }
 
-/** After every removal: the host knows that it is out, and nothing of ours is left on it. */
-export async function expectOut(host: Host, { before, timeoutMs = 90_000 }: OutOptions): Promise<void> {
-  await waitForDaemon(host);
+/** It hears by itself that it is out, and can join again from then on. */
+export async function hearsThatItIsOut(host: Host, timeoutMs = 90_000): Promise<void> {
   const own = async () => (await k8s(host, ["local-node-status"])).stderr;
   await expect.poll(own, { timeout: timeoutMs, interval: 500 }).toContain("not part of a Kubernetes cluster");
+}
+
+/** After every removal: the host knows that it is out, and nothing of ours is left on it. */
+export async function expectOut(host: Host, { before, timeoutMs }: OutOptions): Promise<void> {
+  await waitForDaemon(host);
+  await hearsThatItIsOut(host, timeoutMs);
   expect((await scanHost(host, before)).filter((line) => !daemonState.test(line))).toEqual([]);
 }
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
+import { hearsThatItIsOut } from "../../expect-out.ts";
 import { createFaultPoints, faultEnvironment } from "../../faults/points.ts";
 import { kill } from "../../faults/victim.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
@@ -71,6 +72,7 @@ describe.skipIf(reason !== undefined)("control planes that join a cluster on sql
     await isOn(founder, "sqlite");
     expect(await contentHash(founder)).toBe(before);
     await expectAgreement([founder]);
+    for (const host of [second, third]) await hearsThatItIsOut(host);
   });
 
   test("leave it alone when their caller gives up meanwhile", async () => {
