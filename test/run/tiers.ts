@@ -37,6 +37,7 @@ export const tiers: readonly Tier[] = [
       "test/scenarios/postgres/postgres.test.ts",
       "test/scenarios/recover/halves.test.ts",
       "test/scenarios/recover/kubernetes.test.ts",
+      "test/scenarios/remove/hook.test.ts",
       "test/scenarios/remove/long-dead.test.ts",
       "test/scenarios/remove/unfinished.test.ts",
       "test/scenarios/seal-key/two-control-planes.test.ts",
