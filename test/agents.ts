@@ -1,5 +1,6 @@
 import { expect } from "vitest";
 import { createHost } from "./hosts/host.ts";
+import { makeRoomForNeighbours } from "./hosts/neighbours.ts";
 import type { Network } from "./hosts/network.ts";
 import type { Host } from "./hosts/types.ts";
 import { callDaemon, daemonSocket, waitForDaemon } from "./node.ts";
@@ -15,6 +16,7 @@ export interface AgentsOptions {
 
 /** Hosts with nothing but k8sd, without Kubernetes and without systemd: many of them fit on one machine. */
 export async function createAgents({ staged, network, count }: AgentsOptions): Promise<readonly Host[]> {
+  makeRoomForNeighbours(count);
   const hosts: Host[] = [];
   const one = async (): Promise<void> => {
     const host = await createHost({
