@@ -97,7 +97,7 @@ export function etcdctlTests(what: string, program: () => Promise<string>, engin
       // What it lacks stands in the output also when it fails.
       const answer = await ctl(["check", "perf", "--load", "s"]).catch((error: { stdout: string }) => error.stdout);
       expect(answer).toContain("PASS: Throughput");
-      expect(answer.trimEnd().split("\n").at(-1), answer).toBe("PASS");
+      expect(answer.split("\n"), answer).toContain("PASS");
     });
   });
 }
