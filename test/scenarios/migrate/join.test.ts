@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { expectAgreement } from "../../expect-agreement.ts";
 import { becomesReady, bootstrap, k8s } from "../../expect-node.ts";
 import { hearsThatItIsOut } from "../../expect-out.ts";
@@ -30,10 +30,19 @@ describe.skipIf(reason !== undefined)("control planes that join a cluster on sql
     await bootstrap(founder);
     await fill(founder, 500);
   });
+  afterEach(() => createFaultPoints(founder).clear());
   afterAll(async () => {
     await Promise.all([founder, second, third].map((host) => host?.[Symbol.asyncDispose]()));
     await network?.[Symbol.asyncDispose]();
   });
+
+  /** The founder's move stands at this step, or it is told how the join ended that should have led there. */
+  async function getsTo(kind: Parameters<typeof stepOf>[0], joining: ReturnType<typeof join>): Promise<void> {
+    const ended = joining.then(({ exitCode, stderr }) => `the join ended with ${exitCode}: ${stderr}`, String);
+    const reached = createFaultPoints(founder).reached(stepOf(kind), "in-run");
+    const early = await Promise.race([reached, ended]);
+    if (early !== undefined) throw new Error(early);
+  }
 
   test("both at once move its data to etcd once, see it happen, and come in, while it is written to", async () => {
     const tokens = [await joinToken(founder, "n2"), await joinToken(founder, "n3")];
@@ -80,7 +89,7 @@ describe.skipIf(reason !== undefined)("control planes that join a cluster on sql
     const points = createFaultPoints(founder);
     await points.hold(stepOf("copy-data"), "in-run");
     const joining = join(second, "n2", token);
-    await points.reached(stepOf("copy-data"), "in-run");
+    await getsTo("copy-data", joining);
     await second.run("pkill", "-INT", "-f", "join-cluster");
     expect(await joining).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("it was cancelled") });
     const { stderr } = await k8s(second, ["local-node-status"]);
@@ -96,7 +105,7 @@ describe.skipIf(reason !== undefined)("control planes that join a cluster on sql
     const points = createFaultPoints(founder);
     await points.hold(stepOf("finish-copy"), "in-run");
     const joining = join(second, "n2", await joinToken(founder, "n2"));
-    await points.reached(stepOf("finish-copy"), "in-run");
+    await getsTo("finish-copy", joining);
     await kill(founder, "k8sd");
     await points.clear();
     const { exitCode, stderr } = await joining;
