@@ -73,7 +73,7 @@ describe.skipIf(reason !== undefined)("a package that goes without a word", () =
     // kubectl's own, of whoever called it.
     await host.run("rm", "-rf", "/root/.kube");
     // The daemon was there before. The kernel takes interfaces away when it has the time.
-    const daemon = /^- (process MainThread$|.*(snap\/k8s|k8sd))/;
+    const daemon = /^- (process (node|MainThread)$|.*(snap\/k8s|k8sd))/;
     const left = async () => (await scanHost(host, before)).filter((line) => !daemon.test(line));
     await expect.poll(left, { timeout: 60_000, interval: 2_000 }).toEqual([]);
   });
