@@ -22,12 +22,16 @@ const aliveWithinMs = 10_000;
 const deadWithinMs = 40_000;
 /** With somebody to confirm it, which is nearly always. */
 const deadUsuallyWithinMs = 20_000;
+/** Where two sides have just found each other again, a verdict of the other side may be faster than a good-bye. */
+const leftWithinMs = 1_000;
 
 export function createChecks(): Checks {
   const violations: string[] = [];
   const history = new Map<string, Truth>();
   const newest = new Map<Node, Head>();
   const verdicts = new Map<string, number>();
+  /** Who took whom for dead that had left, and when. */
+  let doubted: { observer: Node; subject: Node; at: number }[] = [];
   let world: World | undefined;
 
   const fail = (text: string): void => {
@@ -64,7 +68,7 @@ export function createChecks(): Checks {
         subject.stableSince < subject.leftSince &&
         observer.side === subject.side
       )
-        fail(`${name(observer)} takes ${name(subject)} for dead, which has left`);
+        doubted.push({ observer, subject, at: world?.events.now ?? 0 });
     },
     ledger: (node, head) => {
       const before = newest.get(node);
@@ -98,6 +102,13 @@ export function createChecks(): Checks {
         if (state !== "dead" && !allowed)
           fail(`${name(observer)} has not found that ${name(subject)} is dead: ${state}`);
       });
+      const due = doubted.filter(({ at }) => now - at >= leftWithinMs);
+      doubted = doubted.filter(({ at }) => now - at < leftWithinMs);
+      for (const { observer, subject } of due) {
+        const state = observer.core?.detector.view().get(subject.id)?.state;
+        if (state === "dead" && subject.leftSince !== undefined && observer.leftSince === undefined)
+          fail(`${name(observer)} takes ${name(subject)} for dead, which has left`);
+      }
       for (const node of world?.nodes ?? []) {
         const before = newest.get(node);
         if (node.core !== undefined && before !== undefined && isNewer(before, node.core.replica.head))
