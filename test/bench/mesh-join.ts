@@ -14,7 +14,7 @@ const daemons = 10;
 const parallel = 50;
 const controlPlanes = 4;
 /** Workers that come with many others open their mesh within a minute, and all of them share the processors of one machine. */
-const meshDeadlineMs = 180_000;
+const meshDeadlineMs = 300_000;
 const pollMs = 5_000;
 
 /** Joins of real daemons without Kubernetes, each on a host of its own in namespaces of this machine. */
