@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 const limits = ["/proc/sys/net/ipv4/neigh/default/gc_thresh3", "/proc/sys/net/ipv6/neigh/default/gc_thresh3"] as const;
-/** Hosts that know each other, and the kernel's own. */
-const spare = 1_024;
+/** For the machine itself, and what else runs on it. */
+const spare = 512;
 
 /**
  * The kernel has one table of neighbours for all hosts of a machine. It holds 1,024, so that of about thirty hosts that talk
