@@ -21,6 +21,7 @@ export default defineConfig({
           name: "integration",
           include: ["packages/*/test/integration/**/*.test.ts"],
           testTimeout: 60_000,
+          hookTimeout: 60_000,
           maxWorkers: 2 * cores,
         },
       },
