@@ -19,10 +19,12 @@ import * as snapshots from "./snapshots.ts";
 export type Method = "GET" | "PUT" | "POST" | "DELETE" | "PATCH";
 
 export type AccessRule =
-  /** Unix socket, or a member's certificate on the node's own address. */
+  /** Unix socket, or a control plane's certificate on the node's own address. */
   | "trusted"
   /** Trusted, and refused on workers. */
   | "trusted-control-plane"
+  /** As trusted, and also with a worker's certificate: for what every node may know. */
+  | "member"
   /** On a worker the control socket alone: the contract refuses others there. */
   | "local-or-control-plane"
   /** Trusted, or with a bearer token of a user in the group system:monitoring; refused on workers. */
@@ -205,7 +207,7 @@ export const endpoints = {
 
   meshStatus: endpoint("GET", "/1.0/k8sd/mesh", { access: "trusted", response: meshStatus }),
 
-  listMembers: endpoint("GET", "/1.0/k8sd/members", { access: "trusted", response: members.listMembersResponse }),
+  listMembers: endpoint("GET", "/1.0/k8sd/members", { access: "member", response: members.listMembersResponse }),
   /** Each control plane has its own opinion. */
   deadMembers: endpoint("GET", "/1.0/k8sd/members/dead", {
     access: "trusted-control-plane",

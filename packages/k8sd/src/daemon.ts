@@ -153,6 +153,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     leave: removal.leave,
     databaseStatus,
     ready: () => started,
+    workerKeys: roster.workerKeys,
     identity: () => {
       const view = identity.read()?.view.view;
       return { name: view?.name ?? host.hostname, address: view?.k8sdAddress ?? "" };

@@ -21,8 +21,10 @@ export type KnownMember = Pick<
 /** Who is in the cluster, as this node last heard. In memory, because it is asked for with every request; kept over restarts. */
 export interface Roster {
   members(): readonly KnownMember[];
-  /** Keys of those who are in, or on their way out. */
+  /** Keys of this node and of the control planes that are in, or on their way out. */
   keys(): ReadonlySet<string>;
+  /** Likewise of the workers. */
+  workerKeys(): ReadonlySet<string>;
   replace(members: readonly KnownMember[]): void;
   /** What is known was confirmed, without a change. */
   heard(at: number): void;
@@ -46,6 +48,7 @@ export function createRoster(ownKey: string, store: RosterStore<KnownMember>, no
   let heardAt: number | undefined;
   let members: readonly KnownMember[] = [];
   let keys: ReadonlySet<string> = new Set([ownKey]);
+  let workerKeys: ReadonlySet<string> = new Set();
   const listeners = new Set<() => void>();
 
   function replace(next: readonly KnownMember[]): void {
@@ -59,7 +62,10 @@ export function createRoster(ownKey: string, store: RosterStore<KnownMember>, no
   function take(next: readonly KnownMember[]): void {
     members = next;
     const trusted = next.filter(({ state }) => state === "active" || state === "leaving");
-    keys = new Set([ownKey, ...trusted.map((member) => member.publicKeyFingerprint)]);
+    const keysOf = (role: KnownMember["role"]): readonly string[] =>
+      trusted.flatMap((member) => (member.role === role ? [member.publicKeyFingerprint] : []));
+    keys = new Set([ownKey, ...keysOf("control-plane")]);
+    workerKeys = new Set(keysOf("worker"));
   }
 
   take(store.read());
@@ -67,6 +73,7 @@ export function createRoster(ownKey: string, store: RosterStore<KnownMember>, no
   return {
     members: () => members,
     keys: () => keys,
+    workerKeys: () => workerKeys,
     replace,
     heard: (at) => {
       heardAt = Math.max(at, heardAt ?? 0);

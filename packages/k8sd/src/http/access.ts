@@ -10,18 +10,23 @@ import { HttpError } from "./errors.ts";
 
 export type Transport = "unix" | "tls";
 
+/** A worker is told what every node knows. What a control plane may do it may not: it runs what others give it to run. */
+export type Trust = "all" | "worker" | "none";
+
 /**
  * Whether the caller is one of us: on the socket whoever the file's mode lets in; on the network a caller that asked for
  * this node's own address and holds a member's key (the handshake proved that). No CA is trusted here.
  */
-export function isTrusted(incoming: IncomingMessage, transport: Transport, domain: Domain, now: number): boolean {
-  if (transport === "unix") return true;
+export function trustIn(incoming: IncomingMessage, transport: Transport, domain: Domain, now: number): Trust {
+  if (transport === "unix") return "all";
   const own = domain.identity().address;
-  if (own === "" || withoutZone(hostOf(incoming)) !== withoutZone(own)) return false;
+  if (own === "" || withoutZone(hostOf(incoming)) !== withoutZone(own)) return "none";
   const certificate = certificateOf(incoming);
-  if (certificate === undefined) return false;
-  const inTime = certificate.validFromDate.getTime() <= now && now <= certificate.validToDate.getTime();
-  return inTime && domain.trustedKeys().has(keyFingerprint(certificate.publicKey));
+  if (certificate === undefined) return "none";
+  if (now < certificate.validFromDate.getTime() || certificate.validToDate.getTime() < now) return "none";
+  const key = keyFingerprint(certificate.publicKey);
+  if (domain.trustedKeys().has(key)) return "all";
+  return domain.workerKeys().has(key) ? "worker" : "none";
 }
 
 function certificateOf(incoming: IncomingMessage): X509Certificate | undefined {
@@ -31,7 +36,7 @@ function certificateOf(incoming: IncomingMessage): X509Certificate | undefined {
 /** Refuses callers that may not use the endpoint. Header tokens are asked of callers on the socket too. */
 export async function checkAccess(
   rule: AccessRule,
-  caller: { readonly trusted: boolean; readonly incoming: IncomingMessage },
+  caller: { readonly trust: Trust; readonly incoming: IncomingMessage },
   domain: Domain,
   signal: AbortSignal,
 ): Promise<void> {
@@ -39,17 +44,20 @@ export async function checkAccess(
     case "anyone":
       return;
     case "trusted":
-      return requireTrust(caller.trusted);
+      return requireTrust(caller.trust);
+    case "member":
+      if (caller.trust !== "worker") requireTrust(caller.trust);
+      return;
     case "trusted-control-plane":
-      requireTrust(caller.trusted);
+      requireTrust(caller.trust);
       return refuseOnWorker(domain);
     case "local-or-control-plane":
-      requireTrust(caller.trusted);
+      requireTrust(caller.trust);
       if (caller.incoming.socket instanceof TLSSocket) refuseOnWorker(domain);
       return;
     case "monitoring":
       refuseOnWorker(domain);
-      if (!caller.trusted) await checkMonitor(caller.incoming, domain, signal);
+      if (caller.trust !== "all") await checkMonitor(caller.incoming, domain, signal);
       return;
     case "capi-auth-token":
     case "node-token":
@@ -68,6 +76,7 @@ export function callerOf(rule: AccessRule, incoming: IncomingMessage, transport:
       return { actor: "anyone", source, ...(certificate && { key: keyFingerprint(certificate.publicKey) }) };
     }
     case "trusted":
+    case "member":
     case "trusted-control-plane":
     case "local-or-control-plane":
       return { actor: transport === "unix" ? "root" : "member", source };
@@ -80,8 +89,8 @@ export function callerOf(rule: AccessRule, incoming: IncomingMessage, transport:
   }
 }
 
-function requireTrust(trusted: boolean): void {
-  if (!trusted) throw new HttpError(403);
+function requireTrust(trust: Trust): void {
+  if (trust !== "all") throw new HttpError(403);
 }
 
 function refuseOnWorker(domain: Domain): void {

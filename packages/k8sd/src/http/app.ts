@@ -4,7 +4,7 @@ import { getRequestListener } from "@hono/node-server";
 import { failure, type Method, success } from "@k8sd/api-types";
 import { type Context, Hono } from "hono";
 import type { Logger } from "pino";
-import { callerOf, checkAccess, isTrusted, type Transport } from "./access.ts";
+import { callerOf, checkAccess, type Transport, type Trust, trustIn } from "./access.ts";
 import { decode, readBody } from "./body.ts";
 import type { Domain, OperationRun } from "./domain.ts";
 import type { Endpoint, RequestContext } from "./endpoint.ts";
@@ -63,10 +63,10 @@ export function createHttpApp(
     if (!methods.includes(method)) throw new HttpError(404, `Method '${method}' not found`);
     const row = rows.find((candidate) => candidate.method === method);
     refuseBeforeInit(row?.beforeInit ?? beforeInit);
-    const trusted = authenticate(incoming, transport);
+    const trust = authenticate(incoming, transport);
     if (row === undefined) throw new HttpError(501);
     const signal = AbortSignal.any([c.req.raw.signal, deps.closing, AbortSignal.timeout(requestTimeoutMs)]);
-    await checkAccess(row.access, { trusted, incoming }, domain, signal);
+    await checkAccess(row.access, { trust, incoming }, domain, signal);
     const caller = callerOf(row.access, incoming, transport);
     const ctx = { domain, requestId, caller, signal, log: log.child({ requestId }), id: c.req.param("id") ?? "" };
     return respond(c, row, ctx);
@@ -77,9 +77,9 @@ export function createHttpApp(
     if (!allowed && status !== "Database is online") throw new HttpError(503, status);
   }
 
-  function authenticate(incoming: IncomingMessage, transport: Transport): boolean {
+  function authenticate(incoming: IncomingMessage, transport: Transport): Trust {
     try {
-      return isTrusted(incoming, transport, domain, deps.now());
+      return trustIn(incoming, transport, domain, deps.now());
     } catch (error) {
       log.error({ err: error }, "Cannot authenticate a caller");
       throw new HttpError(403, "Failed to authenticate request: the certificates of the members cannot be read");

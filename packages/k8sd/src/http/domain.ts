@@ -157,9 +157,11 @@ export interface Domain {
   ready(): boolean;
   /** Name, and `ip:port` when initialised ("" before). */
   identity(): { readonly name: string; readonly address: string };
+  /** As `trustedKeys`, of the workers: whoever has broken into one must not have the cluster with it. */
+  workerKeys(): ReadonlySet<string>;
   /** May throw when it cannot be told. */
   isWorker(): boolean;
-  /** SHA-256 of each member's public key (SPKI, DER), lower-case hex. */
+  /** SHA-256 of each member's public key (SPKI, DER), lower-case hex: of this node and the control planes, who may do all. */
   trustedKeys(): ReadonlySet<string>;
   /** SHA-256 of the token that this header must carry; undefined when none is set. Throws when it cannot be read. */
   headerTokenHash(header: "capi-auth-token" | "node-token", signal: AbortSignal): Promise<Uint8Array | undefined>;

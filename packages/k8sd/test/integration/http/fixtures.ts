@@ -52,6 +52,7 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
   return {
     databaseStatus: () => "Database is online",
     ready: () => true,
+    workerKeys: () => new Set(),
     identity: () => ({ name: "n1", address: "" }),
     isWorker: () => false,
     trustedKeys: () => new Set(),

@@ -7,7 +7,7 @@ import { decodeJoinToken, encodeJoinToken } from "../../../src/cluster/tokens-en
 import { listenTls } from "../../../src/http/listeners.ts";
 import { createCsr } from "../../../src/pki/csr.ts";
 import { generateKey } from "../../../src/pki/keys.ts";
-import { keyPair } from "../http/fixtures.ts";
+import { call, keyPair } from "../http/fixtures.ts";
 import { bootstrap, createNode, freePort, joinCluster, membersOf, type TestNode, token } from "./nodes.ts";
 
 let founder: TestNode;
@@ -35,6 +35,24 @@ describe("a worker", () => {
     await node.stop();
     await node.start();
     expect((await node.call("GET", "/1.0/k8sd/node")).status).toBe(200);
+  });
+
+  test("with its key gets from a control plane who is in, and nothing that is a control plane's", async () => {
+    await using node = await createNode("w10");
+    expect((await joinCluster(node, await token(founder, worker))).json.error).toBe("");
+    const pair = (await loadNodeKey(node.paths.nodeKey)).certificate("w10", new Date());
+    const client = { cert: pair.certificate, key: pair.key };
+    const ask = async (method: string, path: string, body?: object) =>
+      (await call(founder.address, method, `/1.0/k8sd${path}`, { client, ...(body === undefined ? {} : { body }) }))
+        .status;
+    expect(await ask("GET", "/members")).toBe(200);
+    expect(await ask("GET", "/kubeconfig")).toBe(403);
+    expect(await ask("POST", "/cluster/tokens", { name: "evil" })).toBe(403);
+    expect(await ask("POST", "/cluster/remove", { name: "n1", force: true })).toBe(403);
+    expect(await ask("POST", "/cluster/leave", { force: true })).toBe(403);
+    expect(await ask("GET", "/datastore/seal-key")).toBe(403);
+    expect(await ask("GET", "/operations")).toBe(403);
+    expect(await membersOf(founder)).toMatchObject({ n1: "active", w10: "active" });
   });
 
   test("does not get in with a used token", async () => {

@@ -77,10 +77,14 @@ describe("a node's id", () => {
 });
 
 describe("the roster", () => {
-  const member = (id: string, state: KnownMember["state"]): KnownMember => ({
+  const member = (
+    id: string,
+    state: KnownMember["state"],
+    role: KnownMember["role"] = "control-plane",
+  ): KnownMember => ({
     id,
     name: id,
-    role: "worker",
+    role,
     state,
     addresses: [],
     k8sdAddress: "",
@@ -89,12 +93,19 @@ describe("the roster", () => {
     changedAt: 0,
   });
 
-  test("trusts itself and who is in or on the way out, nobody who is not in yet", () => {
+  test("trusts itself and who is in or on the way out, nobody who is not in yet; workers apart from control planes", () => {
     const roster = createRoster("own", { read: () => [], write: () => {} }, Date.now);
     expect([...roster.keys()]).toEqual(["own"]);
     roster.replace([member("a", "active"), member("l", "leaving"), member("j", "joining"), member("r", "reserved")]);
     expect([...roster.keys()].sort()).toEqual(["key of a", "key of l", "own"]);
-    roster.replace([]);
+    roster.replace([
+      member("a", "active", "worker"),
+      member("j", "joining", "worker"),
+      member("l", "leaving", "worker"),
+    ]);
     expect([...roster.keys()]).toEqual(["own"]);
+    expect([...roster.workerKeys()].sort()).toEqual(["key of a", "key of l"]);
+    roster.replace([]);
+    expect([...roster.keys(), ...roster.workerKeys()]).toEqual(["own"]);
   });
 });
