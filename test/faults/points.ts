@@ -1,5 +1,6 @@
-import { access, mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { exists } from "@k8sd/k8sd/lib/read-file.ts";
 import type { BoundaryMoment } from "@k8sd/k8sd/operations/boundary.ts";
 import type { Host } from "../hosts/types.ts";
 
@@ -34,11 +35,7 @@ export function createFaultPoints(host: Host): FaultPoints {
     reached: async (step, moment) => {
       const deadline = Date.now() + reachMs;
       for (;;) {
-        const there = await access(join(directory, `held-${step}-${moment}`)).then(
-          () => true,
-          () => false,
-        );
-        if (there) return;
+        if (await exists(join(directory, `held-${step}-${moment}`))) return;
         if (Date.now() > deadline) {
           const log = await host.journal("k8sd");
           throw new Error(`the operation did not get to ${step}-${moment} within ${reachMs / 1000} s\n${log}`);

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { AppError, isMissingFile } from "@k8sd/k8sd/lib/app-error.ts";
+import { AppError, errorCode, isMissingFile } from "@k8sd/k8sd/lib/app-error.ts";
 import { sleep, withDeadline } from "@k8sd/k8sd/lib/wait.ts";
 
 interface Owner {
@@ -75,7 +75,7 @@ async function renameOnto(from: string, to: string): Promise<boolean> {
     await rename(from, to);
     return true;
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = errorCode(error);
     if (code === "ENOTEMPTY" || code === "EEXIST") return false;
     throw error;
   }
@@ -118,7 +118,7 @@ async function startTime(pid: number): Promise<string | undefined> {
     // The program's name, in brackets, may hold spaces: count the fields after it.
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
   } catch (error) {
-    if (isMissingFile(error) || (error instanceof Error && "code" in error && error.code === "ESRCH")) return undefined;
+    if (isMissingFile(error) || errorCode(error) === "ESRCH") return undefined;
     throw error;
   }
 }

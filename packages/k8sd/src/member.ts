@@ -1,4 +1,4 @@
-import { access, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import type { RequestListener } from "node:http";
 import type { SealKeyState } from "@k8sd/api-types";
 import type { Logger } from "pino";
@@ -16,6 +16,7 @@ import { datastoreKind } from "./components/datastore-kind.ts";
 import type { Host } from "./host/host.ts";
 import { listenTls, type TlsListener } from "./http/listeners.ts";
 import { AppError } from "./lib/app-error.ts";
+import { exists } from "./lib/read-file.ts";
 import { createOwnAddress } from "./reconcile/address.ts";
 import { createApiServers } from "./reconcile/api-servers.ts";
 import { createDatastoreUpkeep } from "./reconcile/datastore-upkeep.ts";
@@ -118,10 +119,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
     if (target === undefined) throw new AppError("internal", `cannot listen on ${address}: it is not ip:port`);
     const { clusterCert, clusterKey, serverCert, serverKey } = host.paths;
     // Only control planes hold what tokens pin; a worker is known by its own key.
-    const hasCluster = await access(clusterKey).then(
-      () => true,
-      () => false,
-    );
+    const hasCluster = await exists(clusterKey);
     const [cert, key] = await Promise.all(
       (hasCluster ? [clusterCert, clusterKey] : [serverCert, serverKey]).map((path) => readFile(path, "utf8")),
     );

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { errorCode } from "@k8sd/k8sd/lib/app-error.ts";
 
 /** A file system of its own size, in a mount namespace that ends with it. */
 export interface SmallDisk extends AsyncDisposable {
@@ -44,7 +45,7 @@ function writeUntilFull(file: number, part: Buffer): void {
   try {
     while (writeSync(file, part) === part.length);
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) throw error;
+    if (errorCode(error) !== "ENOSPC") throw error;
   }
 }
 

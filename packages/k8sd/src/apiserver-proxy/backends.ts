@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { errorText } from "../lib/app-error.ts";
+import { errorCode, errorText } from "../lib/app-error.ts";
 import type { Endpoint } from "./endpoints-file.ts";
 import type { Relay } from "./relay.ts";
 
@@ -173,6 +173,5 @@ export function createBackends(times: BackendTimes, deps: BackendsDeps) {
 }
 
 function isSilence(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  return ["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN"].includes(code);
+  return ["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN"].includes(String(errorCode(error)));
 }

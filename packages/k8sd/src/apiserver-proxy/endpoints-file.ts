@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import { AppError, isMissingFile } from "../lib/app-error.ts";
+import { AppError } from "../lib/app-error.ts";
+import { readTextIfThere } from "../lib/read-file.ts";
 import { writeFileAtomic } from "../lib/write-file.ts";
 
 export interface Endpoint {
@@ -75,11 +75,7 @@ export async function writeEndpoints(
     endpoints: wanted.map(({ text }) => text),
     ...(gone.length === 0 ? {} : { away: gone }),
   })}\n`;
-  const before = await readFile(path, "utf8").catch((error: unknown) => {
-    if (isMissingFile(error)) return undefined;
-    throw error;
-  });
-  if (before === content) return "unchanged";
+  if ((await readTextIfThere(path)) === content) return "unchanged";
   await writeFileAtomic({ path, content, mode: 0o600 });
   return "changed";
 }

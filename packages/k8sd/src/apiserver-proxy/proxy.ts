@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import type { Logger } from "pino";
-import { AppError } from "../lib/app-error.ts";
+import { AppError, errorCode } from "../lib/app-error.ts";
 import { type Backend, type BackendTimes, createBackends } from "./backends.ts";
 import { dial, dialFirst, keepAliveMs } from "./dial.ts";
 import type { Endpoint } from "./endpoints-file.ts";
@@ -127,9 +127,9 @@ export async function startProxy(settings: ProxySettings, log: Logger): Promise<
 }
 
 function listenError({ host, port }: ProxySettings["listen"], error: Error): AppError {
-  const taken = "code" in error && error.code === "EADDRINUSE";
   const address = `${host ?? ""}:${port}`;
-  if (!taken) return new AppError("internal", `cannot listen on ${address}`, { cause: error });
+  if (errorCode(error) !== "EADDRINUSE")
+    return new AppError("internal", `cannot listen on ${address}`, { cause: error });
   return new AppError("conflict", `cannot listen on ${address}: the port is taken by another program`, {
     field: "--listen",
     remedy: `See which one with 'ss -ltnp sport = :${port}' and stop it, or give the cluster another secure-port.`,

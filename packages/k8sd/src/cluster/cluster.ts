@@ -12,7 +12,8 @@ import type { MachineView } from "../components/component.ts";
 import type { Host } from "../host/host.ts";
 import { parseKubeconfig, renderKubeconfig } from "../kube/kubeconfig.ts";
 import { nodes } from "../kube/resources.ts";
-import { AppError, isMissingFile } from "../lib/app-error.ts";
+import { AppError } from "../lib/app-error.ts";
+import { readTextIfThere } from "../lib/read-file.ts";
 import type { Liveness } from "../mesh/member-table.ts";
 import type { Audit } from "../node-db/audit.ts";
 import type { IdentityStore, NodeIdentity } from "../node-db/identity.ts";
@@ -206,13 +207,8 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
         const stored = await (await records()).get<{ sha256: string }>(capiTokenKey, signal);
         return stored && Buffer.from(stored.sha256, "hex");
       }
-      return readFile(host.paths.nodeToken, "utf8").then(
-        (text) => sha256(text.trim()),
-        (error: unknown) => {
-          if (isMissingFile(error)) return undefined;
-          throw error;
-        },
-      );
+      const token = await readTextIfThere(host.paths.nodeToken);
+      return token === undefined ? undefined : sha256(token.trim());
     },
 
     authTokens: {

@@ -1,4 +1,5 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { errorCode, isMissingFile } from "../lib/app-error.ts";
 import { exists } from "../lib/read-file.ts";
 import { grpcCall } from "./grpc-probe.ts";
 
@@ -41,7 +42,7 @@ export async function removePods(socket: string, signal: AbortSignal): Promise<v
 
 /** The socket of a runtime that was killed. */
 function isRefused(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ECONNREFUSED" || error.code === "ENOENT");
+  return errorCode(error) === "ECONNREFUSED" || isMissingFile(error);
 }
 
 /** `pod_sandbox_id` is the first field of both requests. */

@@ -1,7 +1,6 @@
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Host } from "../host/host.ts";
-import { isMissingFile } from "../lib/app-error.ts";
+import { namesIn } from "../lib/read-file.ts";
 
 export interface SideloadLog {
   info(fields: Readonly<Record<string, unknown>>, message: string): void;
@@ -17,11 +16,8 @@ export async function sideloadImages(
   signal: AbortSignal,
 ): Promise<void> {
   const { paths } = host;
-  const names = await readdir(paths.images).catch((error: unknown) => {
-    if (isMissingFile(error)) return [];
-    throw error;
-  });
-  for (const name of names.filter((file) => file.endsWith(".tar")).sort()) {
+  const names = await namesIn(paths.images);
+  for (const name of names.filter((file) => file.endsWith(".tar"))) {
     const argv = [join(paths.bin, "ctr"), "--address", paths.containerd.socket, "--namespace", "k8s.io"];
     await host.run(
       [...argv, "image", "import", "--label", "io.cri-containerd.image=managed", join(paths.images, name)],

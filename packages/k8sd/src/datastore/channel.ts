@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { type ChannelCredentials, Client, type ClientDuplexStream, credentials, Metadata } from "@grpc/grpc-js";
-import { AppError } from "../lib/app-error.ts";
+import { AppError, errorCode } from "../lib/app-error.ts";
 import { toAppError } from "./client-errors.ts";
 import type { CallOptions } from "./datastore.ts";
 import type { MessageFns } from "./gen/etcd.ts";
@@ -192,12 +192,12 @@ function closedError(action: string, cause: unknown): AppError {
 }
 
 function isUnavailable(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === grpcStatus.unavailable;
+  return errorCode(error) === grpcStatus.unavailable;
 }
 
 /** Nobody says whether it hangs or is only slow; the next call finds out elsewhere. */
 function isLate(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === grpcStatus.deadlineExceeded;
+  return errorCode(error) === grpcStatus.deadlineExceeded;
 }
 
 function neverSent(error: unknown): boolean {

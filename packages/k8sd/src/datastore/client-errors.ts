@@ -1,9 +1,9 @@
-import { AppError, errorText } from "../lib/app-error.ts";
+import { AppError, errorCode, errorText } from "../lib/app-error.ts";
 import { grpcStatus } from "./wire.ts";
 
 /** gRPC's failure as ours; the datastore's own words are kept, because they say why. */
 export function toAppError(action: string, error: unknown): AppError {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = errorCode(error);
   const why = error instanceof Error && "details" in error ? String(error.details) : errorText(error);
   const message = `cannot ${action} the datastore: ${why}`;
   const details = { grpcCode: code };

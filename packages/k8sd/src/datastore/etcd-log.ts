@@ -1,7 +1,8 @@
-import { open, readdir, readFile } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { AppError, isMissingFile } from "../lib/app-error.ts";
+import { AppError } from "../lib/app-error.ts";
+import { namesIn } from "../lib/read-file.ts";
 
 /** How far the log of an etcd member reaches, read from its files; the member may run meanwhile or not. */
 export interface EtcdLog {
@@ -103,16 +104,8 @@ export async function confirmEtcdLog(dataDir: string): Promise<EtcdLog> {
 }
 
 async function segmentFiles(dataDir: string): Promise<readonly string[]> {
-  try {
-    const names = await readdir(walOf(dataDir));
-    return names
-      .filter((name) => name.endsWith(".wal"))
-      .sort()
-      .map((name) => join(walOf(dataDir), name));
-  } catch (error) {
-    if (isMissingFile(error)) return [];
-    throw error;
-  }
+  const names = await namesIn(walOf(dataDir));
+  return names.filter((name) => name.endsWith(".wal")).map((name) => join(walOf(dataDir), name));
 }
 
 async function readSegment(file: string): Promise<Segment> {

@@ -1,6 +1,7 @@
-import { access, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Host } from "../host/host.ts";
+import { exists } from "../lib/read-file.ts";
 
 export interface RestoreOptions {
   /** Directory of programs. */
@@ -44,8 +45,5 @@ export async function restoreEtcd(run: Host["run"], options: RestoreOptions): Pr
 /** etcd 3.6 has it in a program of its own, 3.5 in etcdctl. */
 export async function restoreProgram(bin: string): Promise<string> {
   const utility = join(bin, "etcdutl");
-  return access(utility).then(
-    () => utility,
-    () => join(bin, "etcdctl"),
-  );
+  return (await exists(utility)) ? utility : join(bin, "etcdctl");
 }

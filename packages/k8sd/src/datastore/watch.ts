@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClientDuplexStream } from "@grpc/grpc-js";
+import { errorCode } from "../lib/app-error.ts";
 import type { Channel } from "./channel.ts";
 import { toAppError } from "./client-errors.ts";
 import { rangeKeys, watchEvent } from "./convert.ts";
@@ -39,8 +40,7 @@ export async function* watchRange(
       }
     } catch (error) {
       if (signal.aborted) return;
-      const code = error instanceof Error && "code" in error ? error.code : undefined;
-      if (permanent.includes(code)) throw toAppError("watch", error);
+      if (permanent.includes(errorCode(error))) throw toAppError("watch", error);
     }
     // The signal ends the pause early; the loop's condition then ends the watch.
     await delay(retryMs, undefined, { signal }).catch(() => {});

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { AppError, errorText } from "../lib/app-error.ts";
+import { AppError, errorCode, errorText } from "../lib/app-error.ts";
 import { readTextOrEmpty } from "../lib/read-file.ts";
 import { orAborted, poll } from "../lib/wait.ts";
 import type { Identity } from "./pebble-plan.ts";
@@ -172,7 +172,7 @@ function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
     process.kill(-pid, signal);
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ESRCH") return false;
+    if (errorCode(error) === "ESRCH") return false;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissingFile } from "../lib/app-error.ts";
+import { errorCode, isMissingFile } from "../lib/app-error.ts";
 import { namesIn, readTextOrEmpty } from "../lib/read-file.ts";
 import { poll } from "../lib/wait.ts";
 import type { Host } from "./host.ts";
@@ -74,7 +74,7 @@ function killTree(pid: number, children: ReadonlyMap<number, readonly number[]>)
   try {
     process.kill(pid, "SIGKILL");
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+    if (errorCode(error) !== "ESRCH") throw error;
   }
 }
 
@@ -87,7 +87,7 @@ async function readProc(pid: number, file: string): Promise<string> {
   try {
     return await readFile(join("/proc", String(pid), file), "utf8");
   } catch (error) {
-    if (isMissingFile(error) || (error instanceof Error && "code" in error && error.code === "ESRCH")) return "";
+    if (isMissingFile(error) || errorCode(error) === "ESRCH") return "";
     throw error;
   }
 }

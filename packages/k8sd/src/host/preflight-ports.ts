@@ -4,7 +4,7 @@ import { readdir, readFile, readlink } from "node:fs/promises";
 import { createServer } from "node:net";
 import { basename, join } from "node:path";
 
-import { errorText } from "../lib/app-error.ts";
+import { errorCode, errorText } from "../lib/app-error.ts";
 import type { Conflict, PortNeed } from "./host.ts";
 
 /** Every port that is needed twice, taken, or cannot be listened on; each port is tried for a moment and let go. */
@@ -83,8 +83,7 @@ async function attempt(listen: () => Promise<void>): Promise<{ code: string; rea
     await listen();
     return undefined;
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    return { code, reason: errorText(error) };
+    return { code: String(errorCode(error)), reason: errorText(error) };
   }
 }
 

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, readdir, readFile, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-import { AppError, errorText, isMissingFile } from "../lib/app-error.ts";
+import { AppError, errorCode, errorText, isMissingFile } from "../lib/app-error.ts";
 import type { Conflict, Preflight } from "./host.ts";
 import { checkPorts } from "./preflight-ports.ts";
 
@@ -59,7 +59,8 @@ async function checkEmpty(path: string, owned: (path: string) => boolean): Promi
     return { message: `the directory ${path} is not empty: it holds ${foreign.slice(0, 3).join(", ")}${more}`, remedy };
   } catch (error) {
     if (isMissingFile(error)) return undefined;
-    if (hasCode(error, "ENOTDIR")) return { message: `${path} is in the way: a directory is needed there`, remedy };
+    if (errorCode(error) === "ENOTDIR")
+      return { message: `${path} is in the way: a directory is needed there`, remedy };
     return { message: `the directory ${path} cannot be read: ${errorText(error)}`, remedy: "Run as root." };
   }
 }
@@ -104,7 +105,7 @@ async function nearestExisting(path: string): Promise<string> {
     return path;
   } catch (error) {
     const parent = dirname(path);
-    if (parent === path || !(isMissingFile(error) || hasCode(error, "ENOTDIR"))) throw error;
+    if (parent === path || !(isMissingFile(error) || errorCode(error) === "ENOTDIR")) throw error;
     return nearestExisting(parent);
   }
 }
@@ -135,10 +136,6 @@ async function controllersV2(mount: string): Promise<ReadonlySet<string>> {
 async function controllersV1(proc: string): Promise<ReadonlySet<string>> {
   const lines = (await readFile(join(proc, "cgroups"), "utf8")).split("\n").map((line) => line.split("\t"));
   return new Set(lines.filter((fields) => fields[3] === "1").map((fields) => fields[0] ?? ""));
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }
 
 /** One error for all conflicts, for a caller that cannot go on with any of them. */

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { isMissingFile } from "../lib/app-error.ts";
+import { errorCode, isMissingFile } from "../lib/app-error.ts";
 
 /** What the kernel counts start times in; the same on every architecture that Linux runs on today. */
 const ticksPerSecond = 100;
@@ -12,7 +12,7 @@ export async function processStartedAt(pid: number, now: number): Promise<number
     const ticks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
     return now - (Number.parseFloat(uptime) - ticks / ticksPerSecond) * 1000;
   } catch (error) {
-    if (isMissingFile(error) || (error instanceof Error && "code" in error && error.code === "ESRCH")) return undefined;
+    if (isMissingFile(error) || errorCode(error) === "ESRCH") return undefined;
     throw error;
   }
 }

@@ -1,7 +1,7 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { errorText, isMissingFile } from "../lib/app-error.ts";
-import { namesIn, readTextOrEmpty } from "../lib/read-file.ts";
+import { errorText } from "../lib/app-error.ts";
+import { namesIn, readTextIfThere, readTextOrEmpty } from "../lib/read-file.ts";
 import { writeFileAtomic } from "../lib/write-file.ts";
 import type { HostLog } from "./log.ts";
 import type { Paths } from "./paths.ts";
@@ -76,12 +76,8 @@ async function readState({ paths, procSys }: TuneOptions): Promise<SysctlState> 
 }
 
 async function readLive(procSys: string, key: string): Promise<number | undefined> {
-  try {
-    return Number((await readFile(liveFile(procSys, key), "utf8")).trim());
-  } catch (error) {
-    if (isMissingFile(error)) return undefined;
-    throw error;
-  }
+  const text = await readTextIfThere(liveFile(procSys, key));
+  return text === undefined ? undefined : Number(text.trim());
 }
 
 function liveFile(procSys: string, key: string): string {

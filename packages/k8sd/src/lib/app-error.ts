@@ -56,7 +56,12 @@ export function errorText(error: unknown): string {
   return own.includes(cause) ? own : `${own}: ${cause}`;
 }
 
+/** By which Node, SQLite, PostgreSQL and gRPC tell their errors apart; undefined for an error that has none. */
+export function errorCode(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
 /** True when a thrown thing is Node's error for a missing file or directory. */
 export function isMissingFile(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return errorCode(error) === "ENOENT";
 }

@@ -1,13 +1,27 @@
-import { access, readdir, readFile } from "node:fs/promises";
+import { access, readdir, readFile, stat } from "node:fs/promises";
+import { errorCode, isMissingFile } from "./app-error.ts";
 
-import { isMissingFile } from "./app-error.ts";
-
-/** The text of a file; a file that is not there has none. */
-export async function readTextOrEmpty(path: string): Promise<string> {
+/** The text of a file; undefined when it is not there. */
+export async function readTextIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (isMissingFile(error)) return "";
+    if (isMissingFile(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The text of a file; a file that is not there has none. */
+export async function readTextOrEmpty(path: string): Promise<string> {
+  return (await readTextIfThere(path)) ?? "";
+}
+
+/** How many bytes a file has; undefined when it is not there. */
+export async function sizeIfThere(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (isMissingFile(error)) return undefined;
     throw error;
   }
 }
@@ -27,7 +41,8 @@ export async function exists(path: string): Promise<boolean> {
     await access(path);
     return true;
   } catch (error) {
-    if (isMissingFile(error)) return false;
+    // The second: something above it is no directory.
+    if (isMissingFile(error) || errorCode(error) === "ENOTDIR") return false;
     throw error;
   }
 }

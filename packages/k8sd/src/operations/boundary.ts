@@ -1,6 +1,6 @@
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { exists } from "../lib/read-file.ts";
 import { writeFileAtomic } from "../lib/write-file.ts";
 
 export type BoundaryMoment = "before-run" | "in-run" | "after-run" | "before-undo" | "in-undo" | "after-undo";
@@ -13,16 +13,12 @@ export type BoundaryHook = (operation: string, step: number, moment: BoundaryMom
  * (`held-<step>-<moment>` tells that it stands), `fail-<step>-<moment>` makes the step fail there.
  */
 export function createFaultPoints(directory: string): BoundaryHook {
-  const exists = (name: string): Promise<boolean> =>
-    access(join(directory, name)).then(
-      () => true,
-      () => false,
-    );
+  const isThere = (name: string): Promise<boolean> => exists(join(directory, name));
   return async (_operation, step, moment) => {
     const point = `${step}-${moment}`;
-    if (await exists(`fail-${point}`)) throw new Error(`fault injected at ${point}`);
-    if (!(await exists(`hold-${point}`))) return;
+    if (await isThere(`fail-${point}`)) throw new Error(`fault injected at ${point}`);
+    if (!(await isThere(`hold-${point}`))) return;
     await writeFileAtomic({ path: join(directory, `held-${point}`), content: "", mode: 0o600 });
-    while (await exists(`hold-${point}`)) await sleep(20);
+    while (await isThere(`hold-${point}`)) await sleep(20);
   };
 }

@@ -1,4 +1,4 @@
-import { AppError, type ErrorKind, errorText } from "../lib/app-error.ts";
+import { AppError, type ErrorKind, errorCode, errorText } from "../lib/app-error.ts";
 
 /** An error as the journal keeps it, so that a caller who asks later gets the same answer. */
 export function errorToJson(error: unknown): string {
@@ -43,5 +43,5 @@ export function timeoutError(operation: string, timeoutMs: number, step: string,
 }
 
 function isDiskFull(error: unknown): boolean {
-  return error instanceof Error && "code" in error && ["ENOSPC", "EDQUOT", "SQLITE_FULL"].includes(String(error.code));
+  return ["ENOSPC", "EDQUOT", "SQLITE_FULL"].includes(String(errorCode(error)));
 }

@@ -1,4 +1,3 @@
-import { access } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Logger } from "pino";
 import { splitHostPort } from "../../components/address.ts";
@@ -16,6 +15,7 @@ import type { Datastore } from "../../datastore/datastore.ts";
 import type { Host, PortNeed } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
 import { removeTuning, tuneSystem } from "../../host/sysctl.ts";
+import { exists } from "../../lib/read-file.ts";
 import type { WantedFile } from "../../lib/write-file.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
@@ -270,13 +270,6 @@ function portsOf(view: NodeView, services: readonly string[]): readonly PortNeed
 }
 
 async function existing(paths: readonly string[]): Promise<readonly string[]> {
-  const found = await Promise.all(
-    paths.map((path) =>
-      access(path).then(
-        () => [path],
-        () => [],
-      ),
-    ),
-  );
-  return found.flat();
+  const found = await Promise.all(paths.map(exists));
+  return paths.filter((_path, index) => found[index]);
 }

@@ -1,4 +1,4 @@
-import { access, rm, rmdir } from "node:fs/promises";
+import { rm, rmdir } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { cleanContainers, cleanNetwork } from "../../components/cleanup.ts";
@@ -6,6 +6,7 @@ import { unmountBelow } from "../../host/containers.ts";
 import type { Host } from "../../host/host.ts";
 import type { Paths } from "../../host/paths.ts";
 import { AppError } from "../../lib/app-error.ts";
+import { exists } from "../../lib/read-file.ts";
 import type { Made } from "./made.ts";
 
 /** In the order in which a package that goes asks for them. */
@@ -76,11 +77,7 @@ function isWithin(path: string, place: string): boolean {
 }
 
 async function listens(socket: string): Promise<boolean> {
-  const exists = await access(socket).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) return false;
+  if (!(await exists(socket))) return false;
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const connection = createConnection(socket, () => resolve(true));
   connection.on("error", () => resolve(false));

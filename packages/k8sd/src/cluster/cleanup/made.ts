@@ -1,5 +1,5 @@
-import { access } from "node:fs/promises";
 import type { Paths } from "../../host/paths.ts";
+import { exists } from "../../lib/read-file.ts";
 import { createJournal } from "../../node-db/journal.ts";
 import { readNodeDb } from "../../node-db/node-db.ts";
 import type { Plan, Step } from "../../operations/plan.ts";
@@ -20,11 +20,7 @@ export interface Made {
  * before it came into a cluster and after it left one.
  */
 export async function readMade(nodeDb: string): Promise<Made | undefined> {
-  const exists = await access(nodeDb).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) return undefined;
+  if (!(await exists(nodeDb))) return undefined;
   using db = readNodeDb(nodeDb);
   const journal = createJournal(db, () => 0);
   const cameIn = ["bootstrap", "join"];

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
+import { mkdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { NodeView } from "../../components/component.ts";
@@ -7,7 +7,8 @@ import { dropDatabase, newDatabaseProblems } from "../../datastore/check-postgre
 import { restoreEtcd, revisionLeap } from "../../datastore/etcd-restore.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
-import { AppError, isMissingFile } from "../../lib/app-error.ts";
+import { AppError } from "../../lib/app-error.ts";
+import { namesIn } from "../../lib/read-file.ts";
 import { ensureDirectory } from "../../lib/write-file.ts";
 import { awaitService } from "../bootstrap/await-service.ts";
 import { etcdView, ownPeerUrl } from "../join/datastore-view.ts";
@@ -121,11 +122,7 @@ export async function refuseData(
   if (engine !== "sqlite" && engine !== "etcd") return;
   const path = dataOf(paths, engine);
   // A server over a database has an empty folder there.
-  const held = await readdir(path).catch((error: unknown) => {
-    if (isMissingFile(error)) return [];
-    throw error;
-  });
-  if (held.length > 0) {
+  if ((await namesIn(path)).length > 0) {
     throw new AppError("conflict", `cannot migrate the datastore: ${path} is there already`, {
       remedy: `Move ${path} away or delete it if nothing needs it.`,
     });

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Paths } from "../../host/paths.ts";
-import { isMissingFile } from "../../lib/app-error.ts";
+import { readTextIfThere } from "../../lib/read-file.ts";
 import { writeFileAtomic } from "../../lib/write-file.ts";
 import { resealClusterSecrets } from "../cluster-secrets.ts";
 import { createSeal, sealedWith, sealKeyBytes, sealKeyId, splitKeys } from "../seal.ts";
@@ -29,10 +29,7 @@ export function createRing({ sealKey, clusterSecrets }: Pick<Paths, "sealKey" | 
   /** What only this node reads, and its successor at a join. */
   async function resealOwn(): Promise<void> {
     const all = await keys();
-    const sealed = await readFile(clusterSecrets, "utf8").catch((error: unknown) => {
-      if (isMissingFile(error)) return undefined;
-      throw error;
-    });
+    const sealed = await readTextIfThere(clusterSecrets);
     const [first] = all;
     if (sealed === undefined || first === undefined || sealedWith(sealed) === sealKeyId(first)) return;
     const content = resealClusterSecrets(sealed, createSeal(Buffer.concat(all)));

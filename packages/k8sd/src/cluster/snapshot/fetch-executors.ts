@@ -1,4 +1,4 @@
-import { open, rename, rm, stat } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { checkSnapshotFile } from "../../datastore/snapshot/file.ts";
@@ -6,8 +6,8 @@ import { createS3Store, type S3Store } from "../../datastore/snapshot/s3/client.
 import type { S3Options } from "../../datastore/snapshot/s3/request.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
-import { AppError, errorText, isMissingFile } from "../../lib/app-error.ts";
-import { namesIn } from "../../lib/read-file.ts";
+import { AppError, errorText } from "../../lib/app-error.ts";
+import { exists, namesIn, sizeIfThere } from "../../lib/read-file.ts";
 import { ensureDirectory, syncDirectory } from "../../lib/write-file.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
 import { type FetchInput, type FetchStep, partOf } from "./fetch-plan.ts";
@@ -30,8 +30,8 @@ export function createFetchExecutors(deps: FetchDeps): Executors<FetchStep> {
 
   /** Where the content is by now. */
   async function placeOf(input: FetchInput): Promise<"there" | "part" | "none"> {
-    if ((await lengthOf(pathOf(input))) !== undefined) return "there";
-    return (await lengthOf(partOf(input))) === undefined ? "none" : "part";
+    if (await exists(pathOf(input))) return "there";
+    return (await exists(partOf(input))) ? "part" : "none";
   }
 
   /** Of snapshots that nobody came back for. */
@@ -49,7 +49,7 @@ export function createFetchExecutors(deps: FetchDeps): Executors<FetchStep> {
         await ensureDirectory(input.directory, 0o700);
         await removeOtherParts(input);
         if ((await placeOf(input)) === "there") return;
-        const have = (await lengthOf(partOf(input))) ?? 0;
+        const have = (await sizeIfThere(partOf(input))) ?? 0;
         const freeDisk = [{ path: input.directory, bytes: Math.max(bytes - have, 0) + spareBytes }];
         const conflicts = await host.preflight.system({ freeDisk }, context.signal);
         if (conflicts.length > 0) throw conflictsError("fetch a snapshot", conflicts);
@@ -117,15 +117,5 @@ async function syncFile(path: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
-  }
-}
-
-/** Undefined: it is not there. */
-async function lengthOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (isMissingFile(error)) return undefined;
-    throw error;
   }
 }

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { stat } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import type { RestorePlan, RestoreResponse } from "@k8sd/api-types";
 import type { MachineView } from "../../components/component.ts";
@@ -8,7 +7,8 @@ import { keysFor } from "../../datastore/snapshot/key.ts";
 import { revisionSeen } from "../../datastore/told.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
-import { AppError, isMissingFile } from "../../lib/app-error.ts";
+import { AppError } from "../../lib/app-error.ts";
+import { sizeIfThere } from "../../lib/read-file.ts";
 import { withDeadline } from "../../lib/wait.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
 import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
@@ -87,13 +87,10 @@ export function createRestore(deps: RestoreDeps) {
     if (!isAbsolute(path)) {
       throw new AppError("invalid", `cannot restore ${JSON.stringify(path)}: it is no absolute path`);
     }
-    const size = await stat(path).then(
-      ({ size }) => size,
-      (cause: unknown) => {
-        if (!isMissingFile(cause)) throw cause;
-        throw new AppError("not-found", `cannot restore ${path}: there is no such file on this node`, { cause });
-      },
-    );
+    const size = await sizeIfThere(path);
+    if (size === undefined) {
+      throw new AppError("not-found", `cannot restore ${path}: there is no such file on this node`);
+    }
     const unlock = (header: Parameters<typeof keysOf>[0]) => keysOf(header, key);
     const saved = readSavedCluster(await inspectSnapshot(path, unlock, { prefix: "k8sd/", signal }));
     const freeDisk = [{ path: host.paths.snapCommon, bytes: growth * size + spareBytes }];

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { Logger } from "pino";
+import { errorCode } from "../../lib/app-error.ts";
 import type { Disk } from "./disk.ts";
 import { EtcdError, etcdErrors } from "./etcd-error.ts";
 import type { Change, Store } from "./store.ts";
@@ -182,10 +183,6 @@ function attempt(job: Job): () => void {
   }
 }
 
-function sqliteCode(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
-}
-
-const isDiskFull = (error: unknown): boolean => sqliteCode(error) === "SQLITE_FULL";
+const isDiskFull = (error: unknown): boolean => errorCode(error) === "SQLITE_FULL";
 const isStorageFailure = (error: unknown): boolean =>
-  /^SQLITE_(IOERR|CORRUPT|NOTADB|CANTOPEN|READONLY)/.test(sqliteCode(error));
+  /^SQLITE_(IOERR|CORRUPT|NOTADB|CANTOPEN|READONLY)/.test(String(errorCode(error)));

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import Database from "better-sqlite3";
-import { AppError } from "../../lib/app-error.ts";
+import { AppError, errorCode } from "../../lib/app-error.ts";
 
 /** Numbered by position, forward only. */
 const migrations: readonly string[] = [
@@ -88,7 +88,7 @@ function openLock(file: string): Database.Database {
     return lock;
   } catch (error) {
     lock.close();
-    if (error instanceof Error && "code" in error && error.code === "SQLITE_BUSY") {
+    if (errorCode(error) === "SQLITE_BUSY") {
       throw new AppError("conflict", `cannot open datastore ${file}: another process uses it`, {
         remedy: "stop the other k8s-datastore or give this one its own --data-dir",
         cause: error,
@@ -112,7 +112,7 @@ function reserveLog(db: Database.Database): void {
     db.exec(`BEGIN; CREATE TABLE reserve (bytes BLOB); INSERT INTO reserve VALUES (zeroblob(${logBytes})); ROLLBACK`);
   } catch (error) {
     // On a full disk the store still serves reads, and deletes as far as the log goes.
-    if (!(error instanceof Error && "code" in error && error.code === "SQLITE_FULL")) throw error;
+    if (errorCode(error) !== "SQLITE_FULL") throw error;
     if (db.inTransaction) db.exec("ROLLBACK");
   }
 }

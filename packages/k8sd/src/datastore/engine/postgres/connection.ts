@@ -1,5 +1,5 @@
 import type { Client, QueryArrayConfig, QueryArrayResult } from "pg";
-import { AppError } from "../../../lib/app-error.ts";
+import { AppError, errorCode } from "../../../lib/app-error.ts";
 
 export type Row = readonly unknown[];
 
@@ -141,8 +141,8 @@ export function checkServer([number, text, standby]: Row): void {
 
 /** The five characters by which PostgreSQL names what went wrong; undefined for what did not come from it. */
 export function sqlState(error: unknown): string | undefined {
-  const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
-  return /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+  const code = errorCode(error);
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
 /** How long a read or write waits for a database that is away. Clients give up at about the same time. */

@@ -1,5 +1,6 @@
-import { stat, truncate } from "node:fs/promises";
-import { AppError, isMissingFile } from "../../../lib/app-error.ts";
+import { truncate } from "node:fs/promises";
+import { AppError } from "../../../lib/app-error.ts";
+import { sizeIfThere } from "../../../lib/read-file.ts";
 import { appendTo } from "./append.ts";
 import { createS3Caller, type S3Deps, type S3Options } from "./request.ts";
 import { bytesHeader, createUploads, type TransferProgress, textBody, totalOf } from "./upload.ts";
@@ -142,10 +143,5 @@ export function createS3Store(options: S3Options, deps: S3Deps): S3Store {
 }
 
 async function lengthOf(path: string): Promise<number> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (isMissingFile(error)) return 0;
-    throw error;
-  }
+  return (await sizeIfThere(path)) ?? 0;
 }
