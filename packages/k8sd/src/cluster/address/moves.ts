@@ -7,6 +7,7 @@ import type { Audit } from "../../node-db/audit.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
 import { readClusterSecrets } from "../cluster-secrets.ts";
 import type { Connections } from "../connections.ts";
+import { refuseServed, servedNames } from "../join/claim-check.ts";
 import { workerPki } from "../join/worker-pki.ts";
 import { createLedger } from "../ledger.ts";
 import type { MemberRecord } from "../ledger-records.ts";
@@ -16,7 +17,7 @@ import type { Roster } from "../roster.ts";
 import type { Seal } from "../seal.ts";
 
 export interface MovesDeps {
-  readonly paths: Pick<Paths, "clusterSecrets">;
+  readonly paths: Paths;
   readonly connections: () => Connections;
   readonly roster: Pick<Roster, "members" | "replace">;
   readonly audit: Pick<Audit, "record">;
@@ -47,6 +48,7 @@ export function createMoves(deps: MovesDeps) {
       const member = await memberOf(key, members);
       const { addresses, "k8sd-address": k8sdAddress, requests } = request;
       refuseAddresses(member, addresses, k8sdAddress, members);
+      refuseServed({ ...member, addresses, k8sdAddress }, await servedNames(deps.paths));
       refuseTakenPeer({ id: member.id, meshPeer: request["mesh-peer"] }, members);
       if (config === undefined) throw new AppError("unavailable", "cannot take a new address: no cluster is recorded");
       const claim = { ...member, addresses, k8sdAddress, nodeId: member.id, secret: "", source };

@@ -29,6 +29,7 @@ import type { Migration } from "../migrate/migrate.ts";
 import { nodeIdOf } from "../node-key.ts";
 import type { Seal } from "../seal.ts";
 import type { TokenService } from "../tokens-service.ts";
+import { refuseOddName, refuseServed, refuseTakenAddress, servedNames } from "./claim-check.ts";
 import { refuseVersions } from "./version-check.ts";
 import { workerPki } from "./worker-pki.ts";
 
@@ -87,6 +88,7 @@ export function createMembers(deps: MembersDeps) {
     if (known === undefined || config === undefined || claim.role === "worker") return { ready: true, events: [] };
     const underWay = deps.migration.underWay();
     if (underWay !== undefined) return { ready: false, events: [...underWay] };
+    refuseTakenAddress(claim, await ledger.members(signal));
     await refuseVersions(claim, config, { ledger, kube: deps.kube }, signal);
     return deps.migration.makeRoom({ attempt: request.attempt, needed: onSqlite(config) });
   }
@@ -101,7 +103,10 @@ export function createMembers(deps: MembersDeps) {
     // The secret first: a stranger is told nothing of the cluster.
     const known = await tokens.check(claim.secret, claim, signal);
     if (known !== undefined) {
-      refuseTakenPeer({ id: claim.nodeId, meshPeer: claim.meshPeer }, await ledger.members(signal));
+      const members = await ledger.members(signal);
+      refuseTakenPeer({ id: claim.nodeId, meshPeer: claim.meshPeer }, members);
+      refuseTakenAddress(claim, members);
+      refuseServed(claim, await servedNames(deps.paths));
       refuseEngine(claim, config);
       await refuseVersions(claim, config, { ledger, kube: deps.kube }, signal);
     }
@@ -211,6 +216,7 @@ function claimOf(request: ReserveRequest, caller: Caller): Claim {
   const target = splitHostPort(k8sdAddress);
   const valid = target !== undefined && [...addresses, target.host].every((address) => isIP(address) !== 0);
   if (!valid) throw new AppError("invalid", "cannot take in a node: its addresses are no IP addresses");
+  refuseOddName({ name });
   const nodeId = nodeIdOf(publicKeyFingerprint);
   return {
     ...{ secret, nodeId, name, role, publicKeyFingerprint, addresses, k8sdAddress, versions, source: caller.source },

@@ -214,6 +214,37 @@ describe("a request for a place", () => {
     expect((await joinCluster(node, joinToken)).json.error).toBe("");
   });
 
+  test("under a name or an address of the API server is refused: its certificates would let it pass for that", async () => {
+    await using node = await createNode("q4");
+    const joinToken = await token(founder, worker);
+    const link = await linkFor(node, joinToken);
+    const signal = AbortSignal.timeout(20_000);
+    const ask = (change: object) => link.reserve({ ...aRequest(node, joinToken), ...change }, signal);
+    for (const name of ["kubernetes", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"]) {
+      await expect(ask({ name }), name).rejects.toThrow(`the API server answers under ${name}`);
+    }
+    for (const addresses of [["10.152.183.1"], ["127.0.0.1", "10.152.183.1"]]) {
+      await expect(ask({ addresses })).rejects.toThrow("the API server answers under 10.152.183.1");
+    }
+    await expect(ask({ name: "Q4" })).rejects.toMatchObject({ kind: "invalid" });
+    await expect(ask({ name: "q_4" })).rejects.toMatchObject({ kind: "invalid" });
+    expect(Object.keys(await membersOf(founder))).not.toContain("q4");
+    expect((await joinCluster(node, joinToken)).json.error).toBe("");
+    const move = { addresses: ["10.152.183.1"], "k8sd-address": "10.152.183.1:6400", requests: {} };
+    await expect(link.ask("moveMember", move, signal)).rejects.toThrow("the API server answers under 10.152.183.1");
+  });
+
+  test("with the address of a member is refused with the member's name, and nothing is held", async () => {
+    await using node = await createNode("q5");
+    const joinToken = await token(founder, worker);
+    const link = await linkFor(node, joinToken);
+    const request = { ...aRequest(node, joinToken), "k8sd-address": founder.address };
+    await expect(link.reserve(request, AbortSignal.timeout(20_000))).rejects.toThrow(
+      `n1, which is active, has the address ${founder.address}. Remove it with 'k8s remove-node n1'`,
+    );
+    expect(await membersOf(founder)).not.toHaveProperty("q5");
+  });
+
   test("cannot be advanced by a node that has none", async () => {
     await using node = await createNode("q2");
     const link = await linkFor(node, await token(founder, worker));
