@@ -1,5 +1,5 @@
 /** Gets every upstream program and prints where it is; arguments name optional ones that are wanted too. */
-import { AppError, errorText } from "@k8sd/k8sd/lib/app-error.ts";
+import { errorReport } from "@k8sd/k8sd/lib/app-error.ts";
 import { ensureComponents } from "./ensure-components.ts";
 
 const stop = new AbortController();
@@ -24,7 +24,6 @@ try {
   for (const image of components.images) console.log(`${"image".padEnd(12)} ${image.name.padEnd(33)} ${image.digest}`);
   console.log(components.root);
 } catch (error) {
-  process.stderr.write(`${errorText(error)}\n`);
-  if (error instanceof AppError && error.remedy !== undefined) process.stderr.write(`${error.remedy}\n`);
+  process.stderr.write(`${errorReport(error)}\n`);
   process.exitCode = 1;
 }

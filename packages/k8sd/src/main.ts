@@ -19,7 +19,7 @@ if (process.argv[2] === "x-cleanup") {
 const { parseDaemonOptions } = await import("./options.ts");
 const { createLogger } = await import("./log.ts");
 const { runDaemon } = await import("./daemon.ts");
-const { errorText } = await import("./lib/app-error.ts");
+const { errorReport } = await import("./lib/app-error.ts");
 
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
@@ -29,6 +29,6 @@ try {
   await runDaemon(options, createLogger(options.logLevel), stop.signal);
   process.exit(0);
 } catch (error) {
-  process.stderr.write(`${errorText(error)}\n`);
+  process.stderr.write(`${errorReport(error)}\n`);
   process.exit(1);
 }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { snapDirectories } from "./host/paths.ts";
 import { AppError } from "./lib/app-error.ts";
 
 export type ServiceManagerKind = "systemd" | "snap" | "supervisor";
@@ -9,6 +10,9 @@ export interface DaemonOptions {
   readonly root: string;
   readonly snap: string;
   readonly snapCommon: string;
+  /** `$SNAP_DATA` and `$SNAP_INSTANCE_NAME`, where snapd runs the daemon. */
+  readonly snapData: string | undefined;
+  readonly snapInstance: string | undefined;
   readonly stateDir: string | undefined;
   readonly serviceManager: ServiceManagerKind;
   /** False: the Kubernetes programs are left out; the agent and its datastore run alone. */
@@ -46,11 +50,13 @@ const levels = ["info", "debug", "trace"] as const;
 
 export function parseDaemonOptions(argv: readonly string[], env: NodeJS.ProcessEnv): DaemonOptions {
   const { values } = parse(argv);
-  const snapCommon = env.SNAP_COMMON ?? "/var/snap/k8s/common";
+  const { snap, snapCommon } = snapDirectories(env);
   return {
     root: values.root,
-    snap: env.SNAP ?? "/snap/k8s/current",
+    snap,
     snapCommon: values.root === "/" || env.SNAP_COMMON !== undefined ? snapCommon : join(values.root, snapCommon),
+    snapData: env.SNAP_DATA,
+    snapInstance: env.SNAP_INSTANCE_NAME,
     stateDir: values["state-dir"] === "" ? undefined : values["state-dir"],
     serviceManager: serviceManagerOf(values["service-manager"], env),
     kubernetes: !values["agent-only"],

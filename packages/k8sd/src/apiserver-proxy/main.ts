@@ -7,7 +7,7 @@ if (major < 24) {
   process.exit(1);
 }
 
-const { AppError, errorText } = await import("../lib/app-error.ts");
+const { errorReport } = await import("../lib/app-error.ts");
 const { createLogger } = await import("../log.ts");
 const { parseProxyOptions } = await import("./options.ts");
 const { runProxy } = await import("./run.ts");
@@ -20,8 +20,7 @@ try {
   await runProxy(options, createLogger(options.logLevel), stop.signal);
   process.exit(0);
 } catch (error) {
-  const remedy = error instanceof AppError && error.remedy !== undefined ? `\n${error.remedy}` : "";
-  process.stderr.write(`${errorText(error)}${remedy}\n`);
+  process.stderr.write(`${errorReport(error)}\n`);
   process.exit(1);
 }
 

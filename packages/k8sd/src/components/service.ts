@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { searchPath } from "../host/search-path.ts";
 import type { ServiceSpec } from "../host/services.ts";
 import { mergeArguments, validateExtraArguments } from "./arguments.ts";
 import type { NodeView } from "./component.ts";
@@ -25,20 +26,13 @@ export function componentService(node: NodeView, options: ServiceOptions): Servi
     description: options.description,
     program: join(node.paths.bin, options.name),
     args: mergeArguments(options.args, extra),
-    env: { PATH: searchPath(node), ...options.env },
+    env: { PATH: searchPath(node.paths.snap), ...options.env },
     after: options.after ?? [],
     notifies: options.notifies ?? false,
     delegates: options.delegates ?? false,
     kill: options.kill ?? "group",
     stopTimeoutSeconds: options.stopTimeoutSeconds ?? 30,
   };
-}
-
-/** Programs of the snap first (runc, the shim, iptables, mount helpers), then those of the machine. */
-function searchPath(node: NodeView): string {
-  const own = ["usr/sbin", "usr/bin", "sbin", "bin"].map((folder) => join(node.paths.snap, folder));
-  const machine = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-  return [...own, ...machine].join(":");
 }
 
 /** The value an argument really has, for those who talk to the program: extra arguments may have moved a port. */

@@ -1,6 +1,4 @@
 import { hostname } from "node:os";
-import { delimiter, join } from "node:path";
-
 import { assertNever } from "../lib/assert-never.ts";
 import { detectCgroups } from "./cgroups.ts";
 import type { RunningHost } from "./host.ts";
@@ -10,6 +8,7 @@ import { createPaths, type Paths, type PathsOptions } from "./paths.ts";
 import type { ExitAction } from "./pebble-plan.ts";
 import { createPreflight } from "./preflight.ts";
 import { createRun, type Run } from "./run.ts";
+import { searchPath } from "./search-path.ts";
 import type { ServiceManager } from "./services.ts";
 import { createSnapServices } from "./snap.ts";
 import { createSupervisor } from "./supervisor.ts";
@@ -18,9 +17,9 @@ import { createSystemd } from "./systemd.ts";
 export interface HostOptions extends PathsOptions {
   readonly serviceManager: "systemd" | "snap" | "supervisor";
   /** `$SNAP_INSTANCE_NAME`; default "k8s". */
-  readonly snapInstance?: string;
+  readonly snapInstance?: string | undefined;
   /** `$SNAP_DATA`, when there is one: argument files may refer to it. */
-  readonly snapData?: string;
+  readonly snapData?: string | undefined;
 }
 
 export interface HostDeps {
@@ -37,8 +36,7 @@ const cgroupMount = "/sys/fs/cgroup";
 export function createHost(options: HostOptions, deps: HostDeps = {}): RunningHost {
   const paths = createPaths(options);
   const cgroups = detectCgroups(cgroupMount);
-  const path = process.env.PATH ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  const run = createRun({ PATH: [paths.bin, join(paths.snap, "sbin"), path].join(delimiter) });
+  const run = createRun({ PATH: searchPath(paths.snap, process.env.PATH) });
   const { services, resume, close } = createServices(options, paths, run, deps);
   return {
     paths,

@@ -13,6 +13,11 @@ export interface PathsOptions {
   readonly state?: string | undefined;
 }
 
+/** Where the package is and where it keeps its state, as snapd tells its programs. */
+export function snapDirectories(env: NodeJS.ProcessEnv): Pick<PathsOptions, "snap" | "snapCommon"> {
+  return { snap: env.SNAP ?? "/snap/k8s/current", snapCommon: env.SNAP_COMMON ?? "/var/snap/k8s/common" };
+}
+
 /** Every path the daemon reads or writes. The layout is the contract's (`docs/reference/files.md`); nobody else joins paths of the host. */
 export type Paths = ReturnType<typeof createPaths>;
 

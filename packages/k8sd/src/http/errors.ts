@@ -1,5 +1,5 @@
 import { STATUS_CODES } from "node:http";
-import { AppError, type ErrorKind, errorText } from "../lib/app-error.ts";
+import { AppError, type ErrorKind, errorReport } from "../lib/app-error.ts";
 
 /** An answer that the protocol fixes: status and text are sent as they are. */
 export class HttpError extends Error {
@@ -56,23 +56,19 @@ export function toAnswer(error: unknown, requestId: string, rule?: FailureRule, 
     return { status: error.status, message: error.message, kind, unexpected: false };
   }
   if (error instanceof AppError) {
-    const { status, message } = rule?.(error, request) ?? { status: statusByKind[error.kind], message: textOf(error) };
+    const { status, message } = rule?.(error, request) ?? {
+      status: statusByKind[error.kind],
+      message: errorReport(error),
+    };
     return { status, message, kind: error.kind, unexpected: false };
   }
   const message = `${STATUS_CODES[500]}: see the log of k8sd for request ${requestId}`;
   return { status: 500, message, kind: "internal", unexpected: true };
 }
 
-/** What happened, why, and what to do, as one text. */
-export function textOf(error: AppError): string {
-  const said = errorText(error);
-  const text = error.field === undefined || said.includes(error.field) ? said : `${error.field}: ${said}`;
-  return error.remedy === undefined ? text : `${text}. ${error.remedy}`;
-}
-
 /** All failures of an endpoint have this status and begin with these words. */
 export function always(status: number, prefix: string): FailureRule {
-  return (error) => ({ status, message: `${prefix}${textOf(error)}` });
+  return (error) => ({ status, message: `${prefix}${errorReport(error)}` });
 }
 
 /** What comes before the domain is asked: a failure of it is the request's fault, in its own words. */
@@ -80,7 +76,7 @@ export function orBadRequest<T>(prepare: () => T): T {
   try {
     return prepare();
   } catch (error) {
-    if (error instanceof AppError) throw new HttpError(400, textOf(error), { cause: error });
+    if (error instanceof AppError) throw new HttpError(400, errorReport(error), { cause: error });
     throw error;
   }
 }

@@ -56,6 +56,14 @@ export function errorText(error: unknown): string {
   return own.includes(cause) ? own : `${own}: ${cause}`;
 }
 
+/** What happened, why, and what to do, as one text. */
+export function errorReport(error: unknown): string {
+  const said = errorText(error);
+  if (!(error instanceof AppError)) return said;
+  const text = error.field === undefined || said.includes(error.field) ? said : `${error.field}: ${said}`;
+  return error.remedy === undefined ? text : `${text}. ${error.remedy}`;
+}
+
 /** By which Node, SQLite, PostgreSQL and gRPC tell their errors apart; undefined for an error that has none. */
 export function errorCode(error: unknown): unknown {
   return error instanceof Error && "code" in error ? error.code : undefined;

@@ -1,8 +1,8 @@
-import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
-import { createPaths } from "../../host/paths.ts";
+import { createPaths, snapDirectories } from "../../host/paths.ts";
 import { createRun } from "../../host/run.ts";
-import { AppError, errorText } from "../../lib/app-error.ts";
+import { searchPath } from "../../host/search-path.ts";
+import { AppError, errorReport } from "../../lib/app-error.ts";
 import { type CleanupPart, cleanUp, cleanupParts } from "./cleanup.ts";
 import { readMade } from "./made.ts";
 
@@ -10,20 +10,12 @@ import { readMade } from "./made.ts";
 export async function runCleanup(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   try {
     const { part, timeoutMs, stateDir } = parse(argv);
-    const { bin, nodeDb, snap } = createPaths({
-      root: "/",
-      snap: env.SNAP ?? "/snap/k8s/current",
-      snapCommon: env.SNAP_COMMON ?? "/var/snap/k8s/common",
-      state: stateDir,
-    });
-    const run = createRun({
-      PATH: [bin, join(snap, "sbin"), env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin"].join(delimiter),
-    });
+    const { nodeDb, snap } = createPaths({ root: "/", ...snapDirectories(env), state: stateDir });
+    const run = createRun({ PATH: searchPath(snap, env.PATH) });
     await cleanUp(part, await readMade(nodeDb), { run }, AbortSignal.timeout(timeoutMs));
     return 0;
   } catch (error) {
-    const remedy = error instanceof AppError && error.remedy !== undefined ? ` ${error.remedy}` : "";
-    process.stderr.write(`Error: ${errorText(error)}.${remedy}\n`);
+    process.stderr.write(`Error: ${errorReport(error)}\n`);
     return 1;
   }
 }

@@ -8,7 +8,7 @@ if (major < 24 || (major === 24 && minor < 15)) {
 const { pino } = await import("pino");
 const { parseOptions } = await import("./options.ts");
 const { runServer } = await import("./run.ts");
-const { AppError, errorText } = await import("../../lib/app-error.ts");
+const { errorReport } = await import("../../lib/app-error.ts");
 
 async function main(): Promise<number> {
   try {
@@ -24,8 +24,7 @@ async function main(): Promise<number> {
     await runServer(options, log, stop);
     return 0;
   } catch (error) {
-    const remedy = error instanceof AppError && error.remedy ? `\n${error.remedy}` : "";
-    process.stderr.write(`${errorText(error)}${remedy}\n`);
+    process.stderr.write(`${errorReport(error)}\n`);
     return 1;
   }
 }

@@ -2,9 +2,10 @@ import type { BootstrapRequest } from "@k8sd/api-types";
 import { cleanHostname } from "../../cluster/config/hostname.ts";
 import { parseBootstrapConfig } from "../../cluster/config/parse-yaml.ts";
 import type { AppError } from "../../lib/app-error.ts";
+import { errorReport } from "../../lib/app-error.ts";
 import type { BootstrapOrder } from "../domain.ts";
 import { answers, starts } from "../endpoint.ts";
-import { type FailureRule, HttpError, orBadRequest, textOf } from "../errors.ts";
+import { type FailureRule, HttpError, orBadRequest } from "../errors.ts";
 
 /** The contract answers every failure of a bootstrap with 400. */
 const bootstrapFailure: FailureRule = (error) => ({
@@ -17,9 +18,9 @@ function bootstrapFailureText(error: AppError): string {
     case "already-initialised":
       return "cluster is already bootstrapped";
     case "invalid":
-      return `failed to prepare bootstrap config: ${textOf(error)}`;
+      return `failed to prepare bootstrap config: ${errorReport(error)}`;
     default:
-      return `failed to bootstrap new cluster: ${textOf(error)}`;
+      return `failed to bootstrap new cluster: ${errorReport(error)}`;
   }
 }
 

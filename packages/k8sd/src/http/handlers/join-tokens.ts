@@ -1,13 +1,14 @@
 import type { JoinTokenRequest } from "@k8sd/api-types";
 import { cleanHostname } from "../../cluster/config/hostname.ts";
+import { errorReport } from "../../lib/app-error.ts";
 import type { JoinTokenOrder } from "../domain.ts";
 import { answers, type RequestContext } from "../endpoint.ts";
-import { type FailureRule, orBadRequest, textOf } from "../errors.ts";
+import { type FailureRule, orBadRequest } from "../errors.ts";
 
 /** The contract's: a name that is taken is no 409, and its text stands alone. What the caller did wrong beyond it is 400. */
 const createFailure: FailureRule = (error) => {
   if (error.details.nameTaken === true) return { status: 500, message: error.message };
-  return { status: error.kind === "invalid" ? 400 : 500, message: `failed to create token: ${textOf(error)}` };
+  return { status: error.kind === "invalid" ? 400 : 500, message: `failed to create token: ${errorReport(error)}` };
 };
 
 const create = async ({ domain, caller, signal }: RequestContext, request: JoinTokenRequest) => ({

@@ -3,10 +3,10 @@ import { z } from "zod";
 import { cleanHostname } from "../../cluster/config/hostname.ts";
 import { parseYaml } from "../../cluster/config/parse-yaml.ts";
 import { isWorkerToken } from "../../cluster/tokens-encoding.ts";
-import { AppError } from "../../lib/app-error.ts";
+import { AppError, errorReport } from "../../lib/app-error.ts";
 import type { JoinOrder, RemoveOrder } from "../domain.ts";
 import { answers, starts } from "../endpoint.ts";
-import { type FailureRule, HttpError, orBadRequest, textOf } from "../errors.ts";
+import { type FailureRule, HttpError, orBadRequest } from "../errors.ts";
 
 /** The contract's: the node belongs to a cluster already. */
 const nodeInUse = 521;
@@ -14,13 +14,16 @@ const nodeInUse = 521;
 const joinFailure: FailureRule = (error, request) => {
   if (error.kind === "already-initialised") return { status: nodeInUse, message: error.message };
   const role = isWorkerToken((request as JoinRequest).token) ? "worker" : "control plane";
-  return { status: 500, message: `failed to join k8sd cluster as ${role}: ${textOf(error)}` };
+  return { status: 500, message: `failed to join k8sd cluster as ${role}: ${errorReport(error)}` };
 };
 
-const removeFailure: FailureRule = (error) => ({ status: 500, message: `failed to remove node: ${textOf(error)}` });
+const removeFailure: FailureRule = (error) => ({
+  status: 500,
+  message: `failed to remove node: ${errorReport(error)}`,
+});
 const leaveFailure: FailureRule = (error) => ({
   status: 500,
-  message: `failed to leave the cluster: ${textOf(error)}`,
+  message: `failed to leave the cluster: ${errorReport(error)}`,
 });
 
 const toRemoveOrder = ({ name, force, timeout }: RemoveNodeRequest): RemoveOrder => {
@@ -81,6 +84,6 @@ function checkSyntax(config: string): void {
     parseYaml(z.json(), config);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    throw new HttpError(400, `failed to parse request config: ${textOf(error)}`, { cause: error });
+    throw new HttpError(400, `failed to parse request config: ${errorReport(error)}`, { cause: error });
   }
 }

@@ -118,6 +118,6 @@ test("a taken port ends it with exit code 1 and what to do", async () => {
   const { exit } = await start(`--listen=127.0.0.1:${a.port}`, `--endpoints=${file}`);
   const { code, errors } = await exit;
   expect(code).toBe(1);
-  expect(errors).toMatch(/^cannot listen on 127.0.0.1:\d+: the port is taken by another program/);
+  expect(errors).toMatch(/^--listen: cannot listen on 127.0.0.1:\d+: the port is taken by another program/);
   expect(errors).toContain("ss -ltnp");
 });

@@ -75,6 +75,8 @@ export async function createNode(name: string): Promise<TestNode> {
       const stop = new AbortController();
       const daemon = {
         ...options,
+        snapData: undefined,
+        snapInstance: undefined,
         stateDir: undefined,
         kubernetes: false,
         logLevel: "silent",
