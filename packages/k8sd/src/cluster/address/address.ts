@@ -1,9 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { MembersMovedRequest, SetAddressResponse } from "@k8sd/api-types";
-import { hostPort, splitHostPort } from "../../components/address.ts";
 import type { Host } from "../../host/host.ts";
-import { AppError, errorText } from "../../lib/app-error.ts";
+import { errorText } from "../../lib/app-error.ts";
 import type { Audit } from "../../node-db/audit.ts";
 import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
@@ -15,6 +14,7 @@ import type { Copies, Self } from "../recover/copies.ts";
 import type { Recovery } from "../recover/recovery.ts";
 import { isAhead } from "../recover/survey.ts";
 import type { KnownMember, Roster } from "../roster.ts";
+import { hintedMembers } from "./hints.ts";
 import { planSetAddress } from "./plan.ts";
 import { movedInput } from "./prepare.ts";
 
@@ -59,28 +59,8 @@ export function createSetAddress(deps: SetAddressDeps) {
     return run;
   }
 
-  /** Their addresses, by what the roster knows of them besides. */
-  function hint(peers: SetAddressOrder["peers"]): readonly KnownMember[] {
-    const known = roster.members();
-    const hinted = Object.entries(peers).map(([name, address]): KnownMember => {
-      const member = known.find((each) => each.name === name);
-      if (member === undefined) {
-        throw new AppError("not-found", `cannot note the address of ${name}: no member has this name`, {
-          field: "peer",
-          remedy: `The members are ${known.map((each) => each.name).join(", ")}.`,
-        });
-      }
-      const port = splitHostPort(member.k8sdAddress)?.port ?? 0;
-      const target = splitHostPort(address) ?? { host: address, port };
-      const others = member.addresses.filter((each) => each.includes(":") !== target.host.includes(":"));
-      return {
-        ...member,
-        addresses: [target.host, ...others],
-        k8sdAddress: hostPort(target.host, target.port),
-      };
-    });
-    roster.replace(known.map((member) => hinted.find(({ id }) => id === member.id) ?? member));
-    return hinted;
+  function note(hinted: readonly KnownMember[]): void {
+    roster.replace(roster.members().map((member) => hinted.find(({ id }) => id === member.id) ?? member));
   }
 
   async function linkTo(address: string) {
@@ -151,8 +131,12 @@ export function createSetAddress(deps: SetAddressDeps) {
     ): DeferredRun<SetAddressResponse> {
       const limit = Math.min(timeoutMs === 0 ? ceilingMs : timeoutMs, ceilingMs);
       const signal = AbortSignal.timeout(limit);
-      const hinted = hint(peers);
+      const self = deps.member();
+      const hinted = hintedMembers(roster.members(), peers, self.id);
+      // What cannot be done is said before anything is noted.
+      if (address !== "") movedInput(self.view, address, host);
       if (hinted.length > 0) {
+        note(hinted);
         const details = Object.fromEntries(hinted.map(({ name, k8sdAddress }) => [name, k8sdAddress]));
         deps.audit.record({ actor: caller.actor, action: "node.set-peer-addresses", outcome: "ok", details });
       }

@@ -1,5 +1,6 @@
 import type { NetworkInterface } from "../../host/host.ts";
 import { AppError } from "../../lib/app-error.ts";
+import { canonicalIp } from "../../pki/names.ts";
 import { type Cidr, contains, type Ip, parseCidr, parseIp } from "./cidr.ts";
 
 export const defaultPort = 6400;
@@ -27,7 +28,8 @@ export function parseAddress(text: string, interfaces: readonly NetworkInterface
   }
   if (host.includes("/")) return nodeAddress(matching(host, interfaces), port);
   if (parseIp(host) === undefined) throw noAddress(`failed to parse node IP address ${JSON.stringify(host)}`);
-  return nodeAddress(host, port);
+  // An address of a node is compared in many places, and IPv6 has many ways to write one.
+  return nodeAddress(canonicalIp(host), port);
 }
 
 /** The node's address and, when its interface has one, the first address of the other family. */

@@ -26,6 +26,7 @@ describe("the node that is meant", () => {
     member("id-4", "10.0.0.1", "10.0.0.4"),
     member("id-5", "n5", "10.0.0.6"),
     member("id-6", "n6", "10.0.0.6"),
+    { ...member("id-7", "n7.example", "fd00::7"), k8sdAddress: "[fd00::7]:6400" },
   ];
 
   test.each([
@@ -36,6 +37,10 @@ describe("the node that is meant", () => {
     ["the name that somebody had before", "n2", "id-2"],
     ["the id of one that is out", "id-3", "id-3"],
     ["a name that is another one's address", "10.0.0.1", "id-4"],
+    ["a name with capitals, as its host has it", "N7.Example", "id-7"],
+    ["an IPv6 address as somebody else writes it", "FD00:0::7", "id-7"],
+    ["an IPv6 address in brackets", "[fd00::7]", "id-7"],
+    ["an IPv6 address in brackets with its port", "[fd00:0:0::7]:6400", "id-7"],
   ])("is found by %s", (_how, who, id) => {
     expect(findMember(members, who)?.id).toBe(id);
   });
