@@ -43,5 +43,15 @@ export const tokenReview = z.object({
 });
 export type TokenReview = z.infer<typeof tokenReview>;
 
+/** What kube-apiserver sends and gets when it does not know the node of a certificate, without our envelope. */
+export const subjectAccessReview = z.object({
+  apiVersion: text.default("authorization.k8s.io/v1"),
+  kind: text.default("SubjectAccessReview"),
+  /** What the user wants to do does not matter. */
+  spec: z.object({ uid: text.default("") }).default({ uid: "" }),
+  status: z.object({ allowed: z.boolean(), denied: z.boolean().optional(), reason: z.string().optional() }).optional(),
+});
+export type SubjectAccessReview = z.infer<typeof subjectAccessReview>;
+
 export const setCapiAuthTokenRequest = z.strictObject({ token: text.default("") });
 export type SetCapiAuthTokenRequest = z.infer<typeof setCapiAuthTokenRequest>;

@@ -145,6 +145,12 @@ export const endpoints = {
     request: tokens.tokenReview,
     response: tokens.tokenReview,
   }),
+  /* no envelope */ reviewNodeAccess: endpoint("POST", "/1.0/kubernetes/auth/node-webhook", {
+    access: "anyone",
+    strict: false,
+    request: tokens.subjectAccessReview,
+    response: tokens.subjectAccessReview,
+  }),
   /* 18 */ capiCreateJoinToken: endpoint("POST", "/1.0/x/capi/generate-join-token", {
     access: "capi-auth-token",
     request: joinTokens.joinTokenRequest,

@@ -160,6 +160,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
     },
     isWorker: () => identity.read()?.view.view.role === "worker",
     trustedKeys: roster.keys,
+    isMember: (id) => roster.members().some((member) => member.id === id),
   };
   const closing = new AbortController();
   const http = createHttpApp(

@@ -19,6 +19,7 @@ import { AppError } from "./lib/app-error.ts";
 import { exists } from "./lib/read-file.ts";
 import { createOwnAddress } from "./reconcile/address.ts";
 import { createApiServers } from "./reconcile/api-servers.ts";
+import { createAuthorization } from "./reconcile/authorization.ts";
 import { createDatastoreUpkeep } from "./reconcile/datastore-upkeep.ts";
 import { createJoinTokensSweep } from "./reconcile/join-tokens.ts";
 import { createLeaving } from "./reconcile/leaving.ts";
@@ -170,7 +171,12 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
             now: deps.now,
           }),
         ]),
-    ...(input.kubernetes ? [createNodeLabels(input.view, { kube: connections.kube, members: roster.members })] : []),
+    ...(input.kubernetes
+      ? [
+          createAuthorization(input, { members: roster.members }),
+          createNodeLabels(input.view, { kube: connections.kube, members: roster.members }),
+        ]
+      : []),
   ];
 
   const workerReconcilers = (input: BootstrapInput): readonly Reconciler[] => [

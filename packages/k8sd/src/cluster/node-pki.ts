@@ -20,8 +20,9 @@ export function checkNodePki(input: BootstrapInput, supplied: SuppliedPki, now: 
   checkSupplied(supplied, nodeIdentityOf(input), optionsOf(input, now));
 }
 
-export function nodeIdentityOf({ view, extraSans }: BootstrapInput): NodeIdentity {
+export function nodeIdentityOf({ nodeId, view, extraSans }: BootstrapInput): NodeIdentity {
   return {
+    id: nodeId,
     nodeName: view.name,
     hostName: view.hostname,
     addresses: view.addresses.filter((address) => !isLoopback(address)),

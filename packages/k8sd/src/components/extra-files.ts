@@ -5,7 +5,8 @@ import type { NodeView } from "./component.ts";
 
 /** The user's own files, for arguments that refer to them (audit policies, admission configuration). */
 export function extraConfigFiles(node: NodeView): readonly WantedFile[] {
-  const ours = new Set([node.paths.authTokenWebhook, node.paths.kubeletConfig]);
+  const { authTokenWebhook, authorizationConfig, authorizationWebhook, kubeletConfig } = node.paths;
+  const ours = new Set([authTokenWebhook, authorizationConfig, authorizationWebhook, kubeletConfig]);
   return Object.entries(node.extraConfigFiles).map(([name, content]) => {
     const path = join(node.paths.confD, name);
     if (!/^[A-Za-z0-9_][A-Za-z0-9._-]{0,200}$/.test(name) || ours.has(path)) {

@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import { parseKubeconfig } from "../kube/kubeconfig.ts";
 import { poll } from "../lib/wait.ts";
 import { hostPort, isLoopback } from "./address.ts";
+import { authorizationArguments } from "./authorization.ts";
 import { cipherSuites, pkiFiles } from "./certificates.ts";
 import type { ComponentSpec, NodeView } from "./component.ts";
 import { healthy } from "./probe.ts";
@@ -25,7 +26,7 @@ function render(node: NodeView) {
       "--allow-privileged": "true",
       "--anonymous-auth": "false",
       "--authentication-token-webhook-config-file": paths.authTokenWebhook,
-      "--authorization-mode": node.authorizationMode,
+      ...authorizationArguments(node),
       "--client-ca-file": pki.clientCa.crt,
       "--enable-admission-plugins": "NodeRestriction",
       ...datastoreArguments(node),
@@ -55,7 +56,16 @@ function render(node: NodeView) {
   });
   return {
     service,
-    files: [{ path: paths.authTokenWebhook, content: tokenWebhook(node), mode: 0o600 }],
+    files: [
+      // Bearer tokens that it does not know.
+      { path: paths.authTokenWebhook, content: webhook(node, "k8s-token-auth-service", "webhook"), mode: 0o600 },
+      // Certificates of nodes that it does not know.
+      {
+        path: paths.authorizationWebhook,
+        content: webhook(node, "k8s-node-auth-service", "node-webhook"),
+        mode: 0o600,
+      },
+    ],
     directories: [{ path: paths.confD, mode: 0o700 }],
   };
 }
@@ -80,23 +90,23 @@ function datastoreArguments(node: NodeView): Readonly<Record<string, string | un
   };
 }
 
-/** Bearer tokens that kube-apiserver does not know are asked of k8sd on the same node. */
-function tokenWebhook(node: NodeView): string {
+/** How kube-apiserver asks k8sd on the same node. */
+function webhook(node: NodeView, name: string, endpoint: string): string {
   return stringify({
     apiVersion: "v1",
     kind: "Config",
     clusters: [
       {
-        name: "k8s-token-auth-service",
+        name,
         cluster: {
           "certificate-authority": node.paths.clusterCert,
-          server: `https://${node.k8sdAddress}/1.0/kubernetes/auth/webhook`,
+          server: `https://${node.k8sdAddress}/1.0/kubernetes/auth/${endpoint}`,
           "tls-server-name": "127.0.0.1",
         },
       },
     ],
     users: [{ name: "k8s-apiserver", user: {} }],
-    contexts: [{ name: "webhook", context: { cluster: "k8s-token-auth-service", user: "k8s-apiserver" } }],
+    contexts: [{ name: "webhook", context: { cluster: name, user: "k8s-apiserver" } }],
     "current-context": "webhook",
   });
 }

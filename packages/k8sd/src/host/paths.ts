@@ -62,6 +62,8 @@ export function createPaths(options: PathsOptions) {
     args,
     confD: join(args, "conf.d"),
     authTokenWebhook: join(args, "conf.d/auth-token-webhook.conf"),
+    authorizationConfig: join(args, "conf.d/authorization.yaml"),
+    authorizationWebhook: join(args, "conf.d/authorization-webhook.conf"),
     /** Which flags of each argument file are ours: the rest of a file is its user's. */
     appliedArgs: join(lock, "applied-args"),
     lock,

@@ -163,6 +163,8 @@ export interface Domain {
   isWorker(): boolean;
   /** SHA-256 of each member's public key (SPKI, DER), lower-case hex: of this node and the control planes, who may do all. */
   trustedKeys(): ReadonlySet<string>;
+  /** Whether this is the id of a node in the cluster, or on its way in or out, as this node last heard. */
+  isMember(id: string): boolean;
   /** SHA-256 of the token that this header must carry; undefined when none is set. Throws when it cannot be read. */
   headerTokenHash(header: "capi-auth-token" | "node-token", signal: AbortSignal): Promise<Uint8Array | undefined>;
 

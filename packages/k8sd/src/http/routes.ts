@@ -11,6 +11,7 @@ import { joinTokens } from "./handlers/join-tokens.ts";
 import { members } from "./handlers/members.ts";
 import { mesh } from "./handlers/mesh.ts";
 import { node } from "./handlers/node.ts";
+import { nodeAccess } from "./handlers/node-access.ts";
 import { operations } from "./handlers/operations.ts";
 import { recovery } from "./handlers/recovery.ts";
 import { snapshots } from "./handlers/snapshots.ts";
@@ -22,6 +23,7 @@ export const routes: readonly Endpoint[] = [
   ...node,
   ...clusterConfig,
   ...authTokens,
+  ...nodeAccess,
   ...capi,
   ...joinTokens,
   ...members,

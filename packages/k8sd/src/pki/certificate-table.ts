@@ -2,7 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import type { AuthorityName } from "./authority-table.ts";
 import type { Usage } from "./certificate.ts";
 import { altNames, noNames, readSans, type Subject, type SubjectAltNames } from "./names.ts";
-import type { NodeIdentity, NodeRole } from "./node-identity.ts";
+import { type NodeIdentity, type NodeRole, nodeUid } from "./node-identity.ts";
 
 export type PairName =
   | "apiserver"
@@ -115,23 +115,29 @@ export const certificateTable: readonly CertificateRow[] = [
     roles: everyRole,
     scope: "node",
   },
-  kubeconfigRow("admin-client", "admin", "admin.conf", controlPlane, {
-    commonName: "kubernetes-admin",
-    organization: "system:masters",
-  }),
-  kubeconfigRow("kube-controller-manager-client", "controller", "controller.conf", controlPlane, {
-    commonName: "system:kube-controller-manager",
-  }),
   {
-    ...kubeconfigRow("kubelet-client", "kubelet", "kubelet.conf", everyRole, { commonName: "" }),
-    // The node authorizer knows a kubelet by exactly this subject.
-    subject: kubeletSubject,
+    ...kubeconfigRow("admin-client", "admin", "admin.conf", controlPlane),
+    // A person's, not the node's: it is handed out by 'k8s config'.
+    subject: () => ({ commonName: "kubernetes-admin", organization: "system:masters" }),
+  },
+  {
+    ...kubeconfigRow("kube-controller-manager-client", "controller", "controller.conf", controlPlane),
+    subject: (node) => ({ commonName: "system:kube-controller-manager", uid: nodeUid(node.id) }),
+  },
+  {
+    ...kubeconfigRow("kubelet-client", "kubelet", "kubelet.conf", everyRole),
+    subject: (node) => ({ ...kubeletSubject(node), uid: nodeUid(node.id) }),
+    // The node authorizer knows a kubelet by exactly this name and group.
     subjectMatters: true,
   },
-  kubeconfigRow("kube-proxy-client", "proxy", "proxy.conf", everyRole, { commonName: "system:kube-proxy" }),
-  kubeconfigRow("kube-scheduler-client", "scheduler", "scheduler.conf", controlPlane, {
-    commonName: "system:kube-scheduler",
-  }),
+  {
+    ...kubeconfigRow("kube-proxy-client", "proxy", "proxy.conf", everyRole),
+    subject: (node) => ({ commonName: "system:kube-proxy", uid: nodeUid(node.id) }),
+  },
+  {
+    ...kubeconfigRow("kube-scheduler-client", "scheduler", "scheduler.conf", controlPlane),
+    subject: (node) => ({ commonName: "system:kube-scheduler", uid: nodeUid(node.id) }),
+  },
   {
     ...etcdRow("etcd-server", "etcd/server", { commonName: "kube-etcd" }),
     names: etcdNames,
@@ -223,14 +229,12 @@ function kubeconfigRow(
   title: string,
   file: KubeconfigFile,
   roles: readonly NodeRole[],
-  subject: Subject,
-): CertificateRow {
+): Omit<CertificateRow, "subject"> {
   return {
     name,
     publicName: file,
     title,
     home: { in: "kubeconfig", file },
-    subject: () => subject,
     names: () => noNames,
     issuer: "client-ca",
     usages: ["client"],

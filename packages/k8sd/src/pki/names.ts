@@ -5,6 +5,8 @@ import { type Asn1, context, oid, sequence, set, utf8String } from "./asn1.ts";
 export interface Subject {
   readonly commonName: string;
   readonly organization?: string;
+  /** Of the user whom Kubernetes sees in the certificate. */
+  readonly uid?: string;
 }
 
 export interface SubjectAltNames {
@@ -16,6 +18,8 @@ export const noNames: SubjectAltNames = { dns: [], ip: [] };
 
 const commonNameOid = "2.5.4.3";
 const organizationOid = "2.5.4.10";
+/** Kubernetes' own. */
+const uidOid = "1.3.6.1.4.1.57683.2";
 const dnsPattern = /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
 
 /** Names in the order given, without doubles, lower case, addresses without zone. */
@@ -63,6 +67,7 @@ export function distinguishedName(subject: Subject): Asn1 {
   return sequence(
     ...(subject.organization === undefined ? [] : [attribute(organizationOid, subject.organization)]),
     attribute(commonNameOid, subject.commonName),
+    ...(subject.uid === undefined ? [] : [attribute(uidOid, subject.uid)]),
   );
 }
 

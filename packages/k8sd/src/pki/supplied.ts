@@ -175,14 +175,13 @@ function keyMismatch(field: string, keyField: string): AppError {
 }
 
 /** Compares what grants access, the common name and the organizations, in whichever order and encoding they stand. */
-function sameSubject(certificate: X509Certificate, wanted: Subject): boolean {
+/** Whom it makes somebody in Kubernetes; a UID is what only k8sd gives. */
+function sameSubject(certificate: X509Certificate, { commonName, organization }: Subject): boolean {
+  const wanted = { commonName, ...(organization === undefined ? {} : { organization }) };
   if (toDer(tbsFields(certificate).subject).equals(toDer(distinguishedName(wanted)))) return true;
   const subject = certificate.toLegacyObject().subject as { readonly CN?: unknown; readonly O?: unknown };
   const organizations = [subject.O ?? []].flat();
-  return (
-    subject.CN === wanted.commonName &&
-    (wanted.organization === undefined || organizations.includes(wanted.organization))
-  );
+  return subject.CN === commonName && (organization === undefined || organizations.includes(organization));
 }
 
 function subjectText(subject: Subject): string {

@@ -1,6 +1,7 @@
 import { basename, join } from "node:path";
 import type { Logger } from "pino";
 import { splitHostPort } from "../../components/address.ts";
+import { authorizationConfig } from "../../components/authorization.ts";
 import { cleanAfter } from "../../components/cleanup.ts";
 import type { ComponentSpec, NodeView } from "../../components/component.ts";
 import { datastoreKind } from "../../components/datastore-kind.ts";
@@ -63,7 +64,7 @@ function componentsOf(context: StepContext, names: readonly string[]): readonly 
 
 /** Everything the node's programs read that is not a certificate. */
 function nodeFiles(input: BootstrapInput, components: readonly ComponentSpec[]): readonly WantedFile[] {
-  const { view, kubernetes, via } = input;
+  const { nodeId, view, kubernetes, via } = input;
   const network = kubernetes ? renderCniConfig(view) : undefined;
   return [
     ...components.flatMap((component) => component.render(view).files),
@@ -75,6 +76,8 @@ function nodeFiles(input: BootstrapInput, components: readonly ComponentSpec[]):
           { path: apiserverProxyEndpoints(view.paths), content: endpointsContent(via?.apiServers ?? []), mode: 0o600 },
         ]
       : []),
+    // About the others kube-apiserver asks until k8sd keeps the file.
+    ...(kubernetes && view.role === "control-plane" ? [authorizationConfig(view, [nodeId])] : []),
   ];
 }
 

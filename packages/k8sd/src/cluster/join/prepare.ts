@@ -34,7 +34,7 @@ export interface JoinPrepareDeps {
   readonly host: Host;
   readonly machine: MachineView;
   readonly kubernetes: boolean;
-  readonly nodeKey: Pick<NodeKey, "meshPeer">;
+  readonly nodeKey: Pick<NodeKey, "id" | "meshPeer">;
 }
 
 /** All that is decided before the cluster is asked. */
@@ -75,7 +75,7 @@ export function prepareWish(
   }
   const supplied = suppliedPki(config);
   const { requests, keys } =
-    ticket.role === "worker" ? workerRequests(order.name, supplied) : { requests: {}, keys: {} };
+    ticket.role === "worker" ? workerRequests(deps.nodeKey.id, order.name, supplied) : { requests: {}, keys: {} };
   return {
     ticket: { ...ticket, addresses: others },
     node,
@@ -94,10 +94,11 @@ export function prepareWish(
 }
 
 /** A request for each certificate of a worker that its user does not bring. */
-function workerRequests(nodeName: string, supplied: SuppliedPki) {
+function workerRequests(nodeId: string, nodeName: string, supplied: SuppliedPki) {
   const requests: Record<string, string> = {};
   const keys: Record<string, string> = {};
-  const identity = { nodeName, hostName: nodeName, addresses: [], serviceIps: [], clusterDomain: "", extraSans: [] };
+  const place = { addresses: [], serviceIps: [], clusterDomain: "", extraSans: [] };
+  const identity = { id: nodeId, nodeName, hostName: nodeName, ...place };
   for (const row of certificateTable) {
     if (!row.roles.includes("worker") || row.issuer === "self" || supplied[`${row.name}-crt`]) continue;
     const key = generateKey();

@@ -17,6 +17,7 @@ export function workerPki(
 ): SuppliedPki {
   const [address = ""] = claim.addresses;
   const node = {
+    id: claim.nodeId,
     nodeName: claim.name,
     hostName: claim.name,
     addresses: claim.addresses,

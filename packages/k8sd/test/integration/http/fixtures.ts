@@ -56,6 +56,7 @@ export function fakeDomain(change: Partial<Domain> = {}): Domain {
     identity: () => ({ name: "n1", address: "" }),
     isWorker: () => false,
     trustedKeys: () => new Set(),
+    isMember: () => false,
     headerTokenHash: async (header) => sha256(`${header}-secret`),
     clusterStatus: async () => clusterStatus,
     localNode: async () => ({ status: { name: "n1", "cluster-role": "control-plane" }, taints: [""] }),

@@ -10,6 +10,7 @@ import { completePki } from "../../../src/pki/complete.ts";
 const pki = completePki(
   {},
   {
+    id: "0a1b2c3d-0000-8000-8000-000000000001",
     nodeName: "n1",
     hostName: "n1",
     addresses: ["10.0.0.5"],

@@ -19,6 +19,7 @@ const openssl = async (...args: readonly string[]): Promise<string> => {
 };
 
 const node = {
+  id: "0a1b2c3d-0000-8000-8000-000000000001",
   nodeName: "n1",
   hostName: "machine-1",
   addresses: ["10.0.0.5", "fd00::5"],

@@ -6,6 +6,7 @@ import type { PairName } from "../../../src/pki/certificate-table.ts";
 import { completePki } from "../../../src/pki/complete.ts";
 
 const node = {
+  id: "0a1b2c3d-0000-8000-8000-000000000001",
   nodeName: "n1",
   hostName: "machine-1",
   addresses: ["10.0.0.5"],

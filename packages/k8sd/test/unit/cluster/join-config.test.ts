@@ -141,7 +141,7 @@ describe("what a worker asks for", () => {
     ...more,
   });
   const wish = (more: Partial<JoinOrder>) =>
-    prepareWish(order(more), { k8sd: "1.2.3" }, { host, machine, kubernetes: true, nodeKey: { meshPeer: "" } });
+    prepareWish(order(more), { k8sd: "1.2.3" }, { host, machine, kubernetes: true, nodeKey: { id: "", meshPeer: "" } });
 
   test("is a signature for each certificate, but for those that it brings", () => {
     expect(Object.keys(wish({}).request.requests).sort()).toEqual(["kube-proxy-client", "kubelet", "kubelet-client"]);

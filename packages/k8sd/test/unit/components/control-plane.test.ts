@@ -16,7 +16,7 @@ const apiserverArguments = {
   "--allow-privileged": "true",
   "--anonymous-auth": "false",
   "--authentication-token-webhook-config-file": "/var/snap/k8s/common/args/conf.d/auth-token-webhook.conf",
-  "--authorization-mode": "Node,RBAC",
+  "--authorization-config": "/var/snap/k8s/common/args/conf.d/authorization.yaml",
   "--client-ca-file": `${pki}/client-ca.crt`,
   "--enable-admission-plugins": "NodeRestriction",
   "--etcd-cafile": `${pki}/etcd/ca.crt`,
@@ -64,34 +64,37 @@ describe("kube-apiserver", () => {
       stopTimeoutSeconds: 5,
     });
     expect(rendered.directories).toEqual([{ path: "/var/snap/k8s/common/args/conf.d", mode: 0o700 }]);
-    expect(rendered.files).toHaveLength(1);
-    expect(rendered.files[0]).toMatchObject({
-      path: "/var/snap/k8s/common/args/conf.d/auth-token-webhook.conf",
-      mode: 0o600,
-    });
-    expect(parse(String(rendered.files[0]?.content))).toEqual({
-      apiVersion: "v1",
-      kind: "Config",
-      clusters: [
-        {
-          name: "k8s-token-auth-service",
-          cluster: {
-            "certificate-authority": "/var/snap/k8s/common/var/lib/k8sd/state/cluster.crt",
-            server: "https://10.0.0.1:6400/1.0/kubernetes/auth/webhook",
-            "tls-server-name": "127.0.0.1",
+    const confD = "/var/snap/k8s/common/args/conf.d";
+    const asks = [
+      [`${confD}/auth-token-webhook.conf`, "k8s-token-auth-service", "webhook"],
+      [`${confD}/authorization-webhook.conf`, "k8s-node-auth-service", "node-webhook"],
+    ] as const;
+    expect(rendered.files.map(({ path, mode }) => [path, mode])).toEqual(asks.map(([path]) => [path, 0o600]));
+    expect(rendered.files.map(({ content }) => parse(String(content)))).toEqual(
+      asks.map(([_path, name, endpoint]) => ({
+        apiVersion: "v1",
+        kind: "Config",
+        clusters: [
+          {
+            name,
+            cluster: {
+              "certificate-authority": "/var/snap/k8s/common/var/lib/k8sd/state/cluster.crt",
+              server: `https://10.0.0.1:6400/1.0/kubernetes/auth/${endpoint}`,
+              "tls-server-name": "127.0.0.1",
+            },
           },
-        },
-      ],
-      users: [{ name: "k8s-apiserver", user: {} }],
-      contexts: [{ name: "webhook", context: { cluster: "k8s-token-auth-service", user: "k8s-apiserver" } }],
-      "current-context": "webhook",
-    });
+        ],
+        users: [{ name: "k8s-apiserver", user: {} }],
+        contexts: [{ name: "webhook", context: { cluster: name, user: "k8s-apiserver" } }],
+        "current-context": "webhook",
+      })),
+    );
   });
 
   const network = aNode().network;
   const external = { engine: "external", endpoints: ["http://10.9.0.1:2379", "http://10.9.0.2:2379"] } as const;
   test.each([
-    ["AlwaysAllow", { authorizationMode: "AlwaysAllow" }, { "--authorization-mode": "AlwaysAllow" }],
+    ["AlwaysAllow", { authorizationMode: "AlwaysAllow" }, {}],
     ["another port", { securePort: 16443 }, { "--secure-port": "16443" }],
     ["a node on loopback", { addresses: ["127.0.0.1"] }, { "--advertise-address": undefined }],
     ["IPv6", { addresses: ["fd00::1"] }, { "--advertise-address": "fd00::1" }],

@@ -260,12 +260,19 @@ describe("extra configuration files", () => {
     ]);
   });
 
-  test.each(["a/b", "../x", "", ".", ".hidden", "a\nb", "kubelet.yaml", "auth-token-webhook.conf"])(
-    "%o is no name for one",
-    (name) => {
-      expect(() => extraConfigFiles(aNode({ extraConfigFiles: { [name]: "" } }))).toThrow(
-        expect.objectContaining({ kind: "invalid", field: "extra-node-config-files" }),
-      );
-    },
-  );
+  test.each([
+    "a/b",
+    "../x",
+    "",
+    ".",
+    ".hidden",
+    "a\nb",
+    "kubelet.yaml",
+    "auth-token-webhook.conf",
+    "authorization.yaml",
+  ])("%o is no name for one", (name) => {
+    expect(() => extraConfigFiles(aNode({ extraConfigFiles: { [name]: "" } }))).toThrow(
+      expect.objectContaining({ kind: "invalid", field: "extra-node-config-files" }),
+    );
+  });
 });

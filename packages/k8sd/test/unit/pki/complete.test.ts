@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { backdateMs } from "../../../src/pki/certificate.ts";
 import { completePki } from "../../../src/pki/complete.ts";
 import { lifetimes } from "../../../src/pki/lifetimes.ts";
+import { nodeUid } from "../../../src/pki/node-identity.ts";
 import { namesOf } from "../../../src/pki/x509.ts";
 import { aNode, anAuthority, bootstrap, cluster, now, options } from "./support.ts";
 
@@ -81,6 +82,19 @@ describe("the set of a new cluster", () => {
     expect(joined.cluster).toEqual(cluster);
     expect(joined.pairs.apiserver).not.toEqual(bootstrap.pairs.apiserver);
     expect(joined.pairs["apiserver-kubelet-client"]).toEqual(bootstrap.pairs["apiserver-kubelet-client"]);
+  });
+
+  test("names the node in what its programs prove themselves with, and not in a person's", () => {
+    const uidOf = ({ certificate }: { readonly certificate: string }) =>
+      /1\.3\.6\.1\.4\.1\.57683\.2=(.*)/.exec(new X509Certificate(certificate).subject)?.[1];
+    const uid = nodeUid(aNode().id);
+    expect(bootstrap.kubeconfigs.map((entry) => [entry.file, uidOf(entry)])).toEqual([
+      ["admin.conf", undefined],
+      ["controller.conf", uid],
+      ["kubelet.conf", uid],
+      ["proxy.conf", uid],
+      ["scheduler.conf", uid],
+    ]);
   });
 
   test("gives a worker its two authorities without keys, and three identities", () => {

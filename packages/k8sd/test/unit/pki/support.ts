@@ -13,6 +13,7 @@ export const now = new Date();
 
 export function aNode(changes: Partial<NodeIdentity> = {}): NodeIdentity {
   return {
+    id: "0a1b2c3d-0000-8000-8000-000000000001",
     nodeName: "n1",
     hostName: "machine-1",
     addresses: ["10.0.0.5", "fd00::5", "fe80::1%eth0"],
