@@ -16,14 +16,16 @@ import { createSealFile } from "./cluster/seal.ts";
 import { inspectMachine } from "./components/machine.ts";
 import { createHost } from "./host/create-host.ts";
 import { groupId } from "./host/groups.ts";
+import type { Shutdown } from "./host/pebble-plan.ts";
 import { processStartedAt } from "./host/process-start.ts";
 import { programVersions } from "./host/program-versions.ts";
 import { createHttpApp } from "./http/app.ts";
 import type { DatabaseStatus, Domain } from "./http/domain.ts";
 import { listenUnix } from "./http/listeners.ts";
 import { routes, unimplemented } from "./http/routes.ts";
+import { AppError } from "./lib/app-error.ts";
 import { systemClock } from "./lib/clock.ts";
-import { sleep } from "./lib/wait.ts";
+import { sleep, untilAborted } from "./lib/wait.ts";
 import { ensureDirectory } from "./lib/write-file.ts";
 import { createMember } from "./member.ts";
 import { createPeerCache, createReplicaStore, forgetMesh } from "./mesh/node-db-stores.ts";
@@ -45,13 +47,21 @@ import { version } from "./version.ts";
 /** An operation that a crash left is settled within this, or it waits for somebody else. */
 const settleMs = 60_000;
 
-/** The composition root: opens, wires and starts everything in this order; stops it in reverse. Runs until `stop`. */
-export async function runDaemon(options: DaemonOptions, log: Logger, stop: AbortSignal): Promise<void> {
+/** The composition root: opens, wires and starts everything in this order; stops it in reverse. Runs until it is asked to stop. */
+export async function runDaemon(options: DaemonOptions, log: Logger, asked: AbortSignal): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const { now } = systemClock;
   let started = false;
 
-  const host = stack.use(createHost({ ...options, state: options.stateDir }, { log: log.child({ module: "host" }) }));
+  const shutdown = new AbortController();
+  const stop = AbortSignal.any([asked, shutdown.signal]);
+  const onShutdown = (how: Shutdown, cause: string): void => {
+    log.warn({ how, cause }, "A layer asks for the end of k8sd");
+    shutdown.abort(how === "failure" ? new AppError("unavailable", `cannot go on without ${cause}`) : undefined);
+  };
+  const host = stack.use(
+    createHost({ ...options, state: options.stateDir }, { log: log.child({ module: "host" }), onShutdown }),
+  );
   const { paths } = host;
   await ensureDirectory(paths.state, 0o711);
   const machine = await inspectMachine();
@@ -219,14 +229,17 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   stack.defer(() => runner.stop());
   stack.defer(() => closing.abort());
 
-  await host.resume(stop);
+  await host.resume(stop).catch((error: unknown) => {
+    // Asked to stop while it starts: what is started below ends at once.
+    if (!stop.aborted) throw error;
+  });
   // Only the removal of another node works with what runs on members; the others change what that works with.
   if (journal.unfinished().every(({ kind }) => kind === "remove")) runMember();
   // One that waits for others (a rejoin) goes on while the daemon answers.
   const settled = runner.recover().then(runMember);
   background.push(settled);
   await Promise.race([settled, sleep(settleMs, stop)]).catch(() => {
-    // It stops: what is started below ends at once.
+    // Likewise.
   });
   const epoch = createEpochFollower({
     heardEpoch: mesh.epoch,
@@ -255,6 +268,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, stop: Abort
   background.push(runReconciler(createAddressFollower(look), log.child({ module: "address" }), stop));
   started = true;
   log.info({ socket: paths.controlSocket, member: identity.read()?.view.view.name }, "Started");
-  await new Promise<void>((resolve) => stop.addEventListener("abort", () => resolve(), { once: true }));
+  await untilAborted(stop);
   log.info("Stopping");
+  if (shutdown.signal.reason instanceof AppError) throw shutdown.signal.reason;
 }

@@ -1,5 +1,6 @@
 import { networkInterfaces } from "node:os";
 import type { Logger } from "pino";
+import { untilAborted } from "../lib/wait.ts";
 import type { Endpoint } from "./endpoints-file.ts";
 import { followEndpoints } from "./follow-endpoints.ts";
 import type { ProxyOptions } from "./options.ts";
@@ -17,10 +18,7 @@ export async function runProxy(options: ProxyOptions, log: Logger, signal: Abort
     if (others.length > 0) proxy.set(others);
   });
   started.defer(() => following.stop());
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+  await untilAborted(signal);
   log.info(proxy.stats(), "Stopping");
 }
 

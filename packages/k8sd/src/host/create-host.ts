@@ -5,7 +5,7 @@ import type { RunningHost } from "./host.ts";
 import { readInterfaces } from "./interfaces.ts";
 import { type HostLog, silentLog } from "./log.ts";
 import { createPaths, type Paths, type PathsOptions } from "./paths.ts";
-import type { ExitAction } from "./pebble-plan.ts";
+import type { Shutdown } from "./pebble-plan.ts";
 import { createPreflight } from "./preflight.ts";
 import { createRun, type Run } from "./run.ts";
 import { searchPath } from "./search-path.ts";
@@ -27,7 +27,7 @@ export interface HostDeps {
   /** Instead of the service manager of the options. */
   readonly services?: ServiceManager;
   /** With `supervisor`: a layer asks that the daemon ends when this service or check fails. */
-  readonly onShutdown?: (action: ExitAction, cause: string) => void;
+  readonly onShutdown?: (how: Shutdown, cause: string) => void;
 }
 
 const cgroupMount = "/sys/fs/cgroup";

@@ -4,6 +4,15 @@ import { combineLayers, type Layer, type LayerCheck, type LayerService } from ".
 
 export type ExitAction = "restart" | "shutdown" | "failure-shutdown" | "success-shutdown" | "ignore";
 
+/** How the daemon ends when a layer asks it to. */
+export type Shutdown = "success" | "failure";
+
+/** A plain `shutdown` ends the daemon as what asks for it ended. */
+export function shutdownOf(action: Exclude<ExitAction, "restart" | "ignore">, failed: boolean): Shutdown {
+  if (action === "shutdown") return failed ? "failure" : "success";
+  return action === "failure-shutdown" ? "failure" : "success";
+}
+
 /** A service with every default filled in. */
 export interface PlannedService {
   readonly name: string;

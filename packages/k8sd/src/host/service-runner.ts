@@ -12,7 +12,7 @@ import {
   spawnProcess,
 } from "./child-process.ts";
 import type { HostLog } from "./log.ts";
-import type { ExitAction, PlannedService } from "./pebble-plan.ts";
+import { type ExitAction, type PlannedService, type Shutdown, shutdownOf } from "./pebble-plan.ts";
 import { readTail } from "./service-log.ts";
 import type { ServiceStatus } from "./services.ts";
 
@@ -28,7 +28,7 @@ export interface RunnerDeps {
   readonly log: HostLog;
   readonly clock: Clock;
   /** A service whose end is to end the daemon ended. */
-  readonly onShutdown: (action: ExitAction, service: string) => void;
+  readonly onShutdown: (how: Shutdown, service: string) => void;
 }
 
 /**
@@ -73,6 +73,7 @@ export function createServiceRunner(options: RunnerOptions, deps: RunnerDeps): S
     for (;;) {
       const startedAt = deps.clock.now();
       let reason: string;
+      let failed = true;
       let action: ExitAction;
       try {
         const child = next ?? (await launch(service));
@@ -83,7 +84,8 @@ export function createServiceRunner(options: RunnerOptions, deps: RunnerDeps): S
         const exit = await watch(child, startedAfterMs, signal, first);
         await endLeftovers(child.pid, signal);
         reason = describe(exit);
-        action = exit !== "unknown" && "code" in exit && exit.code === 0 ? service.onSuccess : service.onFailure;
+        failed = exit === "unknown" || !("code" in exit) || exit.code !== 0;
+        action = failed ? service.onFailure : service.onSuccess;
       } catch (error) {
         if (signal.aborted) return;
         // A program that cannot be run at all may be there after an upgrade: it is tried again like one that ended.
@@ -94,9 +96,9 @@ export function createServiceRunner(options: RunnerOptions, deps: RunnerDeps): S
       await forgetProcess(options.recordPath);
       deps.log.warn({ service: options.name, reason }, "Service ended");
       if (action !== "restart") {
-        set(reason === "exit code 0" ? "stopped" : "failed", undefined, reason);
+        set(failed ? "failed" : "stopped", undefined, reason);
         first(await endedEarly(reason));
-        if (action !== "ignore") deps.onShutdown(action, options.name);
+        if (action !== "ignore") deps.onShutdown(shutdownOf(action, failed), options.name);
         return;
       }
       const lived = deps.clock.now() - startedAt;

@@ -11,10 +11,11 @@ import { editOwnLayer, renderLayerService } from "./own-layer.ts";
 import type { Paths } from "./paths.ts";
 import type { LayerServiceText } from "./pebble-layer.ts";
 import {
-  type ExitAction,
   type PlannedCheck,
   planServices,
   type ServicePlan,
+  type Shutdown,
+  shutdownOf,
   withDependents,
   withRequired,
 } from "./pebble-plan.ts";
@@ -32,8 +33,8 @@ export interface SupervisorOptions {
 export interface SupervisorDeps {
   readonly log: HostLog;
   readonly clock?: Clock;
-  /** A service or check asks for the end of the daemon: with success, or (`failure-shutdown` and the plain one of a failure) without. */
-  readonly onShutdown?: (action: ExitAction, cause: string) => void;
+  /** A service or check asks for the end of the daemon. */
+  readonly onShutdown?: (how: Shutdown, cause: string) => void;
 }
 
 export interface Supervisor extends ServiceManager, AsyncDisposable {
@@ -147,7 +148,7 @@ export function createSupervisor(options: SupervisorOptions, deps: SupervisorDep
       for (const service of services.values()) {
         const action = service.onCheckFailure[check.name];
         if (action === undefined || action === "ignore") continue;
-        if (action !== "restart") onShutdown(action, check.name);
+        if (action !== "restart") onShutdown(shutdownOf(action, true), check.name);
         else void restartForCheck(service.name, check.name);
       }
     };

@@ -58,6 +58,14 @@ export async function poll<T>(
   }
 }
 
+/** Resolves when the signal is aborted, at once when it has been. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
 /** The promise's outcome, or the signal's reason if that comes first; the work behind the promise goes on. */
 export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();

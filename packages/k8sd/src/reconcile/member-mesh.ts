@@ -7,7 +7,7 @@ import type { MeshState } from "../cluster/mesh/status.ts";
 import type { NodeKey } from "../cluster/node-key.ts";
 import type { Roster } from "../cluster/roster.ts";
 import { errorText } from "../lib/app-error.ts";
-import { sleep } from "../lib/wait.ts";
+import { sleep, untilAborted } from "../lib/wait.ts";
 import type { PeerCache } from "../mesh/address-book.ts";
 import type { Liveness } from "../mesh/member-table.ts";
 import type { Mesh, MeshMember } from "../mesh/mesh.ts";
@@ -152,7 +152,7 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
       const forget = roster.onChange(() => over.abort());
       try {
         await adjust(input, signal);
-        await aborted(AbortSignal.any([signal, over.signal]));
+        await untilAborted(AbortSignal.any([signal, over.signal]));
       } finally {
         forget();
       }
@@ -231,11 +231,4 @@ export function createMemberMesh(deps: MemberMeshDeps): MemberMesh {
 function lastHeard(mesh: Mesh): number {
   const views = [...mesh.view().values()];
   return Math.max(0, ...views.map(({ state, lastContact = 0 }) => (state === "alive" ? lastContact : 0)));
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

@@ -1,5 +1,6 @@
 import { chmod, readFile, rm } from "node:fs/promises";
 import type { Logger } from "pino";
+import { untilAborted } from "../../lib/wait.ts";
 import type { Backend } from "./backend.ts";
 import { createEngine } from "./engine.ts";
 import { createGrpcServer, type TlsFiles } from "./grpc-server.ts";
@@ -35,10 +36,7 @@ export async function runServer(options: ServerOptions, log: Logger, stop: Abort
     urls.push(await listen(server, address, tls));
   }
   log.info({ urls }, "Serving");
-  await new Promise<void>((resolve) => {
-    if (stop.signal.aborted) resolve();
-    stop.signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+  await untilAborted(stop.signal);
   log.info("Stopping");
   await started.disposeAsync();
   if (failure !== undefined) throw failure;

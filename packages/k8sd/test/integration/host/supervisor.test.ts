@@ -223,7 +223,7 @@ describe("layers of the user's", () => {
     );
     await supervisor.start("vital", signal);
     expect((await supervisor.status("base", signal)).state).toBe("running");
-    await expect.poll(() => onShutdown.mock.calls, { timeout: 5_000 }).toEqual([["shutdown", "vital"]]);
+    await expect.poll(() => onShutdown.mock.calls, { timeout: 5_000 }).toEqual([["failure", "vital"]]);
     expect(await supervisor.status("vital", signal)).toMatchObject({ state: "failed", reason: "exit code 4" });
     await expect(supervisor.start("job", signal)).rejects.toMatchObject({ message: "cannot start job: exit code 0" });
     expect(await supervisor.status("job", signal)).toMatchObject({ state: "stopped" });

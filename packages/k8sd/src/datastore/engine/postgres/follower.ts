@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 import { AppError } from "../../../lib/app-error.ts";
+import { untilAborted } from "../../../lib/wait.ts";
 import type { KeySpan } from "../key-range.ts";
 import type { Change, HistoryView, Past } from "../store.ts";
 import type { Connection } from "./connection.ts";
@@ -175,8 +176,7 @@ export function createFollower(deps: FollowerDeps): Follower {
         .query(async (_, { revision }) => revision)
         .then(reached);
       const late = AbortSignal.any([signal, AbortSignal.timeout(catchUpMs)]);
-      const over = new Promise<void>((resolve) => late.addEventListener("abort", () => resolve(), { once: true }));
-      await Promise.race([newest.catch(() => {}), over]);
+      await Promise.race([newest.catch(() => {}), untilAborted(late)]);
     },
     async stop() {
       stopping.abort();
