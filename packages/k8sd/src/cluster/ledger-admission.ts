@@ -5,7 +5,7 @@ import type { Exclusive } from "../lib/exclusive.ts";
 import type { Audit } from "../node-db/audit.ts";
 import type { ClusterConfig } from "./config/types.ts";
 import { giveBack } from "./ledger-give-back.ts";
-import { placeFor } from "./ledger-place.ts";
+import { asClaimed, placeFor } from "./ledger-place.ts";
 import {
   configKey,
   type MemberRecord,
@@ -145,25 +145,35 @@ export function createAdmission({ holdMs }: AdmissionOptions, deps: AdmissionDep
     signal: AbortSignal,
   ): Promise<Reservation | undefined> {
     const member = seen.value;
-    const isSame = (["publicKeyFingerprint", "name", "role"] as const).every((key) => member[key] === claim[key]);
-    if (!isSame) return refuse(claim, "its id belongs to another node, or to this one under another name or role");
+    if (member.publicKeyFingerprint !== claim.publicKeyFingerprint) {
+      return refuse(claim, "its id belongs to another node");
+    }
     if (member.state === "leaving") {
       return refuse(claim, "the node is being removed", {
         remedy: "Try again when 'k8s status' does not show it any more.",
         retryable: true,
       });
     }
-    if (member.token !== token.value.id) {
-      if (member.state === "active") return refuse(claim, "the node is a member already");
+    const isSame = member.name === claim.name && member.role === claim.role;
+    if (!isSame || member.token !== token.value.id) {
+      if (member.state === "active") {
+        return refuse(claim, `the node is a member already, with the name ${member.name}`, {
+          remedy: `Remove it with 'k8s remove-node ${member.name}', then join again.`,
+        });
+      }
       const reason = refusal(token.value, claim, now());
       if (reason !== undefined) return refuse(claim, reason);
-      // With a new token the old attempt is given up; what it held must not stand in the way of the new one.
+      // The old attempt is given up; what it held must not stand in the way of the new one.
       await giveBack(store, { nodeId: claim.nodeId, why: "released", at: now() }, signal);
       return undefined;
     }
-    if (member.state === "active") return { member: { ...member, revision: seen.revision }, heldUntil: undefined };
-    if (token.value.revokedAt !== undefined) return refuse(claim, "the token was revoked");
-    return hold(seen, token, member, signal);
+    if (member.state !== "active" && token.value.revokedAt !== undefined) return refuse(claim, "the token was revoked");
+    const next = asClaimed(member, claim);
+    if (member.state !== "active") return hold(seen, token, next, signal);
+    if (next === member) return { member: { ...member, revision: seen.revision }, heldUntil: undefined };
+    const key = memberKey(member.id);
+    const revision = await store.swap([{ key, seen }], [{ key, value: next }], signal);
+    return revision === undefined ? undefined : { member: { ...next, revision }, heldUntil: undefined };
   }
 
   async function hold(

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Claim } from "./ledger-admission.ts";
 import { memberKey, nameKey, podSubnetKey, type StoredMember } from "./ledger-records.ts";
 import type { Guard, Stored, Write } from "./ledger-store.ts";
@@ -51,4 +52,10 @@ export function placeFor(claim: Claim, { before, token, podSubnetIndex, at, held
       { key: tokenKey(token.value.id), value: withHold(token.value, nodeId, heldUntil) },
     ],
   };
+}
+
+/** The member as it is now: it may have got another address, or other programs, since it asked for the first time. */
+export function asClaimed(member: StoredMember, { addresses, k8sdAddress, meshPeer, versions }: Claim): StoredMember {
+  const next = { ...member, addresses, k8sdAddress, versions, ...(meshPeer === undefined ? {} : { meshPeer }) };
+  return isDeepStrictEqual(next, member) ? member : next;
 }

@@ -84,14 +84,44 @@ describe("a node comes in", () => {
     await expect(one.admission.commit(member.id, signal())).rejects.toThrow("cannot make node early active");
   });
 
-  test("its id with another key, name or role is refused", async () => {
+  test("its id with another key is refused", async () => {
     const secret = await token({ uses: 3 });
     await reserve(one, secret, "mine");
-    for (const change of [{ publicKeyFingerprint: "thief" }, { name: "other" }]) {
-      await expect(reserve(one, secret, "mine", change)).rejects.toThrow("its id belongs to another node");
-    }
+    await expect(reserve(one, secret, "mine", { publicKeyFingerprint: "thief" })).rejects.toThrow(
+      "its id belongs to another node",
+    );
     expect(await usesOf(secret)).toEqual({ used: 0, holds: 1 });
   });
+
+  test("under another name when it tries again: the old one is free, and the token held once", async () => {
+    const secret = await token();
+    const first = await reserve(one, secret, "typo");
+    await one.admission.begin(first.member.id, signal());
+    const { member } = await reserve(two, secret, "typo", { name: "right" });
+    expect(member).toMatchObject({ id: first.member.id, name: "right", state: "reserved" });
+    expect(await one.ledger.memberNamed("typo", signal())).toBeUndefined();
+    expect(await usesOf(secret)).toEqual({ used: 0, holds: 1 });
+    await one.admission.begin(member.id, signal());
+    await one.admission.commit(member.id, signal());
+    await expect(reserve(two, secret, "typo")).rejects.toMatchObject({
+      message: expect.stringContaining("the node is a member already, with the name right"),
+      remedy: expect.stringContaining("'k8s remove-node right'"),
+    });
+  });
+
+  test.each(["reserved", "joining", "active"])(
+    "%s, is known at the address from which it tries again",
+    async (state) => {
+      const secret = await token();
+      const first = await reserve(one, secret, `moved-${state}`);
+      if (state !== "reserved") await one.admission.begin(first.member.id, signal());
+      if (state === "active") await one.admission.commit(first.member.id, signal());
+      const now = { addresses: ["10.7.7.7"], k8sdAddress: "10.7.7.7:6400", versions: { k8sd: "2" } };
+      const { member } = await reserve(two, secret, `moved-${state}`, now);
+      expect(member).toMatchObject({ state, ...now });
+      expect(await one.ledger.member(member.id, signal())).toEqual(member);
+    },
+  );
 
   test("what a token does not allow is refused with the reason, and nothing is held", async () => {
     const secret = await token({ name: "bound", cidrs: ["10.0.0.0/24"] });
