@@ -25,6 +25,8 @@ const joinCeilingMs = 3_600_000;
 /** Control planes that restart are back within this; whoever waits longer wants to know why. */
 const patienceMs = 30_000;
 const readyPollMs = 300;
+/** A cluster that does not answer takes the place back itself, when the hold ends. */
+const releaseMs = 10_000;
 
 /** Asks the cluster for a place, and starts the operation that the answer makes possible. */
 export function createJoin(deps: JoinStarterDeps) {
@@ -50,17 +52,23 @@ export function createJoin(deps: JoinStarterDeps) {
     const link = createClusterLink({ addresses, fingerprint, identity, patienceMs });
     if (wish.request.role !== "worker") await untilReady(link, { ...wish.request, attempt: requestId }, tell, signal);
     const askedAt = deps.now();
-    const answer = await link.reserve(wish.request, signal);
+    let reserved = false;
     try {
+      const answer = await link.reserve(wish.request, signal);
+      reserved = true;
       const { input, secret } = prepareJoin(wish, answer, { ...deps, now: deps.now(), askedAt });
       return deps.runner.start(planJoin(input, requestId), { secret: JSON.stringify(secret), timeoutMs });
     } catch (error) {
-      // Nothing was begun here, so nothing stays behind there.
-      await link.advance("release", signal).catch((failure: unknown) => {
-        deps.log.warn({ error: errorText(failure) }, "Cannot give the place back");
-      });
+      // Nothing was begun here, so nothing stays behind there. Whoever gives up waiting may have got a place all the same.
+      if (reserved || signal.aborted) await giveBack(link);
       throw error;
     }
+  }
+
+  async function giveBack(link: ClusterLink): Promise<void> {
+    await link.advance("release", AbortSignal.timeout(releaseMs)).catch((error: unknown) => {
+      deps.log.warn({ error: errorText(error) }, "Cannot give the place back");
+    });
   }
 
   /** Ends what is done under this request before its operation begins. */

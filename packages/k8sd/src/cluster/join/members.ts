@@ -51,6 +51,8 @@ export interface Caller {
 
 export type Members = ReturnType<typeof createMembers>;
 
+const releaseMs = 10_000;
+
 /** The cluster's side of a join: who comes in is recorded here, and gets what a member needs. */
 export function createMembers(deps: MembersDeps) {
   const { tokens, now } = deps;
@@ -115,7 +117,10 @@ export function createMembers(deps: MembersDeps) {
       return await answerFor(claim, member, request.requests, { cluster, config }, signal);
     } catch (error) {
       // It gets no answer to go on with, so nothing is held for it.
-      if (heldUntil !== undefined && member.state === "reserved") await tokens.admission.release(member.id, signal);
+      if (heldUntil !== undefined && member.state === "reserved") {
+        // Also when it is the caller that has gone.
+        await tokens.admission.release(member.id, AbortSignal.timeout(releaseMs));
+      }
       throw error;
     }
   }

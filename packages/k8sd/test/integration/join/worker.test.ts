@@ -1,5 +1,6 @@
 import { access, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { success } from "@k8sd/api-types";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type ClusterLink, createClusterLink } from "../../../src/cluster/join/link.ts";
 import { loadNodeKey } from "../../../src/cluster/node-key.ts";
@@ -7,7 +8,7 @@ import { decodeJoinToken, encodeJoinToken } from "../../../src/cluster/tokens-en
 import { listenTls } from "../../../src/http/listeners.ts";
 import { createCsr } from "../../../src/pki/csr.ts";
 import { generateKey } from "../../../src/pki/keys.ts";
-import { call, keyPair } from "../http/fixtures.ts";
+import { call, fingerprint, keyPair } from "../http/fixtures.ts";
 import { bootstrap, createNode, freePort, joinCluster, membersOf, type TestNode, token } from "./nodes.ts";
 
 let founder: TestNode;
@@ -84,6 +85,34 @@ describe("a worker", () => {
     expect((await joinCluster(node, encodeJoinToken(both))).json.error).toBe("");
     expect(asked).toBe(0);
     await impostor.close(0);
+  });
+
+  test("gives its place back also where it is cancelled before it has heard that it has one", async () => {
+    await using node = await createNode("w11");
+    const pair = keyPair("cp");
+    const asked: string[] = [];
+    const slow = await listenTls({ host: "127.0.0.1", port: await freePort(), ...pair }, (request, response) => {
+      let body = "";
+      request.setEncoding("utf8").on("data", (part: string) => {
+        body += part;
+      });
+      request.on("end", () => {
+        asked.push(`${request.url} ${request.url?.endsWith("/advance") ? body : ""}`);
+        if (request.url?.endsWith("/advance")) response.end(JSON.stringify(success({})));
+      });
+    });
+    const ticket = {
+      role: "worker",
+      secret: "s",
+      fingerprint: fingerprint(pair.cert),
+      addresses: [slow.address],
+    } as const;
+    const joining = joinCluster(node, encodeJoinToken(ticket), { "x-request-id": "given-up" });
+    await vi.waitFor(() => expect(asked).toEqual(["/1.0/k8sd/members/reserve "]), { timeout: 20_000 });
+    expect((await node.call("DELETE", "/1.0/k8sd/operations/given-up")).json.error).toBe("");
+    expect((await joining).json.error).toContain("cannot finish join: it was cancelled");
+    expect(asked).toEqual(["/1.0/k8sd/members/reserve ", '/1.0/k8sd/members/advance {"action":"release"}']);
+    await slow.close(0);
   });
 
   test("has its name in lower case, however it and the token write it", async () => {
