@@ -32,8 +32,8 @@ export interface Plan<S extends Step> {
   readonly operation: OperationKind;
   /** Asking again with the same id gives the same operation. */
   readonly requestId: string;
-  /** What all steps share, for example the node as it shall become. No secrets. */
-  readonly input: Json;
+  /** What all steps share, for example the node as it shall become: plain data, which the journal keeps. No secrets. */
+  readonly input: object;
   readonly steps: readonly S[];
   /** Index of the point of no return: a failure or crash before this step is done undoes everything, one after it resumes. */
   readonly commit: number;
@@ -65,8 +65,8 @@ export interface StepContext {
    * makes final, or neither is.
    */
   commit(write: () => void): void;
-  /** The plan's shared input. */
-  readonly input: Json;
+  /** The plan's shared input, as the journal gave it back: what planned the operation knows its type. */
+  readonly input: unknown;
   /** The operation's secret input. */
   readonly secret: string | undefined;
 }

@@ -35,7 +35,7 @@ export interface AddressDeps extends TellDeps {
 const quorumMs = 20_000;
 const tellMs = 20_000;
 
-const inputOf = (context: StepContext): AddressInput => context.input as unknown as AddressInput;
+const inputOf = (context: StepContext): AddressInput => context.input as AddressInput;
 
 export function createAddressExecutors(deps: AddressDeps): Executors<AddressStep> {
   const { host, log } = deps;

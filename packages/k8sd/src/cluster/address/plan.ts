@@ -33,8 +33,7 @@ export function planSetAddress(input: AddressInput, result: Json, requestId: str
   return {
     operation: "set-address",
     requestId,
-    // Plain data; its type is wider than Json only by optional keys.
-    input: input as unknown as Json,
+    input,
     steps,
     commit: steps.length - 1,
     result,

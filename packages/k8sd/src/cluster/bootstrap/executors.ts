@@ -51,7 +51,7 @@ export interface BootstrapDeps {
 const neededDiskBytes = 1024 ** 3;
 
 function inputOf(context: StepContext): BootstrapInput {
-  return context.input as unknown as BootstrapInput;
+  return context.input as BootstrapInput;
 }
 
 function suppliedOf(context: StepContext): SuppliedPki {

@@ -43,7 +43,7 @@ export async function createFiles(
   const foreign: string[] = [];
   for (const file of files) if (await exists(file.path)) foreign.push(file.path);
   if (foreign.length > 0) {
-    throw conflictsError(purposeOf(context.input as unknown as BootstrapInput), foreignFiles(foreign));
+    throw conflictsError(purposeOf(context.input as BootstrapInput), foreignFiles(foreign));
   }
   const paths = [...files.map((file) => file.path), ...later];
   remember(context, { files: paths, directories: await missingDirectories(paths.map(dirname)) });

@@ -1,5 +1,5 @@
 import type { NodeView } from "../../components/component.ts";
-import type { Json, Plan } from "../../operations/plan.ts";
+import type { Plan } from "../../operations/plan.ts";
 import type { ClusterConfig } from "../config/types.ts";
 import type { RecoveryRecord } from "../ledger-records.ts";
 
@@ -124,8 +124,7 @@ export function planBootstrap(input: BootstrapInput, requestId: string): Plan<Bo
   return {
     operation: "bootstrap",
     requestId,
-    // A view is plain data; its type is wider than Json only by optional keys.
-    input: input as unknown as Json,
+    input,
     steps,
     commit: steps.length - 1,
     result: { name: input.view.name, address: input.view.k8sdAddress },

@@ -26,7 +26,7 @@ export async function readMade(nodeDb: string): Promise<Made | undefined> {
   const cameIn = ["bootstrap", "join"];
   const [operation = journal.newest(cameIn)] = journal.unfinished().filter(({ kind }) => cameIn.includes(kind));
   if (operation === undefined) return undefined;
-  const { view, kubernetes } = (JSON.parse(operation.plan) as Plan<Step>).input as unknown as BootstrapInput;
+  const { view, kubernetes } = (JSON.parse(operation.plan) as Plan<Step>).input as BootstrapInput;
   const notes = journal
     .steps(operation.id)
     .filter(({ state }) => state !== "undone")

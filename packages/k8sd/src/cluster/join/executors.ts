@@ -24,7 +24,7 @@ const releaseMs = 15_000;
 const notableSkewMs = 5_000;
 
 function inputOf(context: StepContext): JoinInput {
-  return context.input as unknown as JoinInput;
+  return context.input as JoinInput;
 }
 
 export function createJoinExecutors(deps: JoinDeps): Executors<JoinStep> {

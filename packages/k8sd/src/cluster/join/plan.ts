@@ -1,4 +1,4 @@
-import type { Json, Plan } from "../../operations/plan.ts";
+import type { Plan } from "../../operations/plan.ts";
 import { type BootstrapInput, type BootstrapStep, datastoreService, serviceStages } from "../bootstrap/plan.ts";
 
 export interface JoinInput extends BootstrapInput {
@@ -53,8 +53,7 @@ export function planJoin(input: JoinInput, requestId: string): Plan<JoinStep> {
   return {
     operation: "join",
     requestId,
-    // Plain data; its type is wider than Json only by optional keys.
-    input: input as unknown as Json,
+    input,
     steps,
     commit: steps.length - 1,
     commitsElsewhere: true,

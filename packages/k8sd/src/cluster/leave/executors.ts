@@ -36,7 +36,7 @@ const removalMs = 3_600_000;
 
 export function createLeaveExecutors(deps: LeaveDeps): Executors<LeaveStep> {
   const { host, identity } = deps;
-  const inputOf = (context: StepContext): LeaveInput => context.input as unknown as LeaveInput;
+  const inputOf = (context: StepContext): LeaveInput => context.input as LeaveInput;
 
   return {
     "tell-cluster": {

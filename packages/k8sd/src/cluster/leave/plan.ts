@@ -1,4 +1,4 @@
-import type { Bare, Json, Plan } from "../../operations/plan.ts";
+import type { Bare, Plan } from "../../operations/plan.ts";
 
 export interface LeaveInput {
   readonly name: string;
@@ -32,8 +32,7 @@ export function planLeave(input: LeaveInput, requestId: string): Plan<LeaveStep>
   return {
     operation: "leave",
     requestId,
-    // Plain data; its type is wider than Json only by its exact keys.
-    input: input as unknown as Json,
+    input,
     steps,
     commit: 0,
     result: {},

@@ -49,7 +49,7 @@ interface UnderWay extends AsyncDisposable {
   readonly target: StoreAccess;
 }
 
-const inputOf = (context: StepContext): MigrateInput => context.input as unknown as MigrateInput;
+const inputOf = (context: StepContext): MigrateInput => context.input as MigrateInput;
 
 /** With watches open it takes all the time that it gets to stop, and whoever waits for its answer asks again either way. */
 const hurriedApiServer = (view: NodeView): ServiceSpec => ({

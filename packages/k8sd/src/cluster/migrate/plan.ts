@@ -66,8 +66,7 @@ export function planMigrate(input: MigrateInput, result: Json, requestId: string
   return {
     operation: "migrate",
     requestId,
-    // Plain data; its type is wider than Json only by optional keys.
-    input: input as unknown as Json,
+    input,
     steps,
     commit: steps.findIndex(({ kind }) => kind === "commit-engine"),
     result,

@@ -75,7 +75,7 @@ export function createRecoverExecutors(deps: RecoverDeps): Executors<RecoverStep
   const scratch = join(paths.etcd, "recovery");
   const copy = join(scratch, "copy");
   const rebuilt = join(scratch, "rebuilt");
-  const inputOf = (context: StepContext): RecoverInput => context.input as unknown as RecoverInput;
+  const inputOf = (context: StepContext): RecoverInput => context.input as RecoverInput;
 
   return {
     "stop-services": {
@@ -180,7 +180,7 @@ export function createRejoinExecutors(deps: Omit<RecoverDeps, "connect">): Execu
   const { paths, services } = host;
   const { stop, start } = memberServices(deps);
   const data = join(paths.etcd, "data");
-  const inputOf = (context: StepContext): RejoinInput => context.input as unknown as RejoinInput;
+  const inputOf = (context: StepContext): RejoinInput => context.input as RejoinInput;
 
   return {
     yield: {

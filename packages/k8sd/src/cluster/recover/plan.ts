@@ -1,4 +1,4 @@
-import type { Json, Plan } from "../../operations/plan.ts";
+import type { Bare, Json, Plan, Step } from "../../operations/plan.ts";
 import { type BootstrapInput, serviceStages } from "../bootstrap/plan.ts";
 import type { RecoveryRecord } from "../ledger-records.ts";
 
@@ -13,19 +13,23 @@ export interface RecoverInput {
   readonly backup: string;
 }
 
-type Services = { readonly services: readonly string[] };
+/** What the steps of a recovery, a rejoin and a restore have in common. */
+export interface ServicesStep<K extends string> extends Step {
+  readonly kind: K;
+  readonly args: { readonly services: readonly string[] };
+}
 
 export type RecoverStep =
-  | { readonly kind: "stop-services"; readonly title: string; readonly args: Services }
-  | { readonly kind: "copy-data"; readonly title: string; readonly args: null }
-  | { readonly kind: "replay-log"; readonly title: string; readonly args: null }
-  | { readonly kind: "rebuild-data"; readonly title: string; readonly args: null }
-  | { readonly kind: "begin-epoch"; readonly title: string; readonly args: null }
-  | { readonly kind: "put-in-place"; readonly title: string; readonly args: null }
-  | { readonly kind: "start-datastore"; readonly title: string; readonly args: null }
-  | { readonly kind: "record-epoch"; readonly title: string; readonly args: null }
-  | { readonly kind: "start-services"; readonly title: string; readonly args: Services }
-  | { readonly kind: "resume-member"; readonly title: string; readonly args: null };
+  | ServicesStep<"stop-services">
+  | Bare<"copy-data">
+  | Bare<"replay-log">
+  | Bare<"rebuild-data">
+  | Bare<"begin-epoch">
+  | Bare<"put-in-place">
+  | Bare<"start-datastore">
+  | Bare<"record-epoch">
+  | ServicesStep<"start-services">
+  | Bare<"resume-member">;
 
 /** Services that read the datastore, in start order. What only runs pods goes on. */
 export function datastoreUsers(input: BootstrapInput): readonly string[] {
@@ -33,6 +37,12 @@ export function datastoreUsers(input: BootstrapInput): readonly string[] {
   return serviceStages(input)
     .flat()
     .filter((name) => users.includes(name));
+}
+
+/** None where the node runs without Kubernetes. */
+export function startServices(users: readonly string[]): readonly ServicesStep<"start-services">[] {
+  if (users.length === 0) return [];
+  return [{ kind: "start-services", title: `Start ${users.join(", ")}`, args: { services: users } }];
 }
 
 /**
@@ -50,16 +60,13 @@ export function planRecover(input: RecoverInput, result: Json, requestId: string
     { kind: "put-in-place", title: "Keep the old data as a backup, put the new in its place", args: null },
     { kind: "start-datastore", title: "Start etcd", args: null },
     { kind: "record-epoch", title: "Record the epoch", args: null },
-    ...(users.length === 0
-      ? []
-      : [{ kind: "start-services", title: `Start ${users.join(", ")}`, args: { services: users } } as const]),
+    ...startServices(users),
     { kind: "resume-member", title: "Take up work again", args: null },
   ];
   return {
     operation: "recover",
     requestId,
-    // Plain data; its type is wider than Json only by optional keys.
-    input: input as unknown as Json,
+    input,
     steps,
     commit: steps.findIndex(({ kind }) => kind === "begin-epoch"),
     result,
@@ -75,12 +82,12 @@ export interface RejoinInput {
 }
 
 export type RejoinStep =
-  | { readonly kind: "yield"; readonly title: string; readonly args: null }
-  | { readonly kind: "stop-services"; readonly title: string; readonly args: Services }
-  | { readonly kind: "set-aside"; readonly title: string; readonly args: null }
-  | { readonly kind: "join-datastore"; readonly title: string; readonly args: null }
-  | { readonly kind: "start-services"; readonly title: string; readonly args: Services }
-  | { readonly kind: "resume-member"; readonly title: string; readonly args: null };
+  | Bare<"yield">
+  | ServicesStep<"stop-services">
+  | Bare<"set-aside">
+  | Bare<"join-datastore">
+  | ServicesStep<"start-services">
+  | Bare<"resume-member">;
 
 /**
  * A control plane takes over the data of a cluster that was recovered without it. The first step is the point of no
@@ -93,10 +100,8 @@ export function planRejoin(input: RejoinInput, requestId: string): Plan<RejoinSt
     { kind: "stop-services", title: "Stop the datastore", args: { services: ["etcd", ...users] } },
     { kind: "set-aside", title: "Set the old data aside", args: null },
     { kind: "join-datastore", title: "Join the datastore", args: null },
-    ...(users.length === 0
-      ? []
-      : [{ kind: "start-services", title: `Start ${users.join(", ")}`, args: { services: users } } as const]),
+    ...startServices(users),
     { kind: "resume-member", title: "Take up work again", args: null },
   ];
-  return { operation: "rejoin", requestId, input: input as unknown as Json, steps, commit: 0, result: {} };
+  return { operation: "rejoin", requestId, input, steps, commit: 0, result: {} };
 }

@@ -11,7 +11,7 @@ export interface RemoveDeps {
 }
 
 export function createRemoveExecutors({ connections, takeAway, now }: RemoveDeps): Executors<RemoveStep> {
-  const inputOf = (context: StepContext): RemoveInput => context.input as unknown as RemoveInput;
+  const inputOf = (context: StepContext): RemoveInput => context.input as RemoveInput;
   const leaving = (context: StepContext): Leaving => {
     const { member, force, until } = inputOf(context);
     return { ...member, removal: { force, until } };

@@ -1,4 +1,4 @@
-import type { Bare, Json, Plan } from "../../operations/plan.ts";
+import type { Bare, Plan } from "../../operations/plan.ts";
 import type { MemberRecord } from "../ledger-records.ts";
 
 /** The member as it was found, and how it shall go. */
@@ -47,8 +47,7 @@ export function planRemove(input: RemoveInput, cluster: RemoveFrom, requestId: s
   return {
     operation: "remove",
     requestId,
-    // Plain data; its type is wider than Json only by optional keys.
-    input: input as unknown as Json,
+    input,
     steps,
     commit: 0,
     result: {},

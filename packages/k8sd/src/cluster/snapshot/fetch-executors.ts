@@ -21,7 +21,7 @@ export interface FetchDeps {
 /** So that the node does not stand still for want of the last byte. */
 const spareBytes = 64 * 1024 * 1024;
 
-const inputOf = (context: StepContext): FetchInput => context.input as unknown as FetchInput;
+const inputOf = (context: StepContext): FetchInput => context.input as FetchInput;
 const pathOf = ({ directory, name }: FetchInput): string => join(directory, name);
 
 export function createFetchExecutors(deps: FetchDeps): Executors<FetchStep> {

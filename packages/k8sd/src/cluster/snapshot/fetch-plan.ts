@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Json, Plan } from "../../operations/plan.ts";
+import type { Bare, Plan } from "../../operations/plan.ts";
 
 /** Where the store is, is the operation's secret: it has the key to it. */
 export interface FetchInput {
@@ -7,11 +7,7 @@ export interface FetchInput {
   readonly name: string;
 }
 
-export type FetchStep =
-  | { readonly kind: "find-snapshot"; readonly title: string; readonly args: null }
-  | { readonly kind: "fetch-content"; readonly title: string; readonly args: null }
-  | { readonly kind: "check-content"; readonly title: string; readonly args: null }
-  | { readonly kind: "name-file"; readonly title: string; readonly args: null };
+export type FetchStep = Bare<"find-snapshot"> | Bare<"fetch-content"> | Bare<"check-content"> | Bare<"name-file">;
 
 /** What was fetched before it failed, was cancelled or killed; the next fetch of the same snapshot goes on with it. */
 export const partOf = ({ directory, name }: FetchInput): string => join(directory, `.${name}.part`);
@@ -21,7 +17,7 @@ export function planFetch(input: FetchInput, requestId: string): Plan<FetchStep>
   return {
     operation: "fetch-snapshot",
     requestId,
-    input: input as unknown as Json,
+    input,
     steps: [
       { kind: "find-snapshot", title: "Look for it in the store, and for room on the disk", args: null },
       { kind: "fetch-content", title: "Fetch the snapshot", args: null },

@@ -47,7 +47,7 @@ export function createRestoreExecutors(deps: RestoreExecutorsDeps): Executors<Re
   const { host, log } = deps;
   const { paths, services } = host;
   const { stop, start } = memberServices(deps);
-  const inputOf = (context: StepContext): RestoreInput => context.input as unknown as RestoreInput;
+  const inputOf = (context: StepContext): RestoreInput => context.input as RestoreInput;
   const secretOf = (context: StepContext): RestoreSecret => JSON.parse(context.secret ?? "{}") as RestoreSecret;
   const dataOfThis = ({ before }: RestoreInput): string => dataOf(paths, before.view.datastore.engine as ManagedEngine);
 
@@ -137,7 +137,7 @@ export interface RebuildExecutorsDeps extends RestoreDataDeps {
 export function createRebuildExecutors(deps: RebuildExecutorsDeps): Executors<RebuildStep> {
   const { host, log } = deps;
   const { paths, services } = host;
-  const inputOf = (context: StepContext): BootstrapInput => context.input as unknown as BootstrapInput;
+  const inputOf = (context: StepContext): BootstrapInput => context.input as BootstrapInput;
   const secretOf = (context: StepContext): RebuildSecret => JSON.parse(context.secret ?? "{}") as RebuildSecret;
 
   return {

@@ -1,7 +1,7 @@
 import type { Bare, Json, Plan } from "../../operations/plan.ts";
 import { type BootstrapInput, type BootstrapStep, planBootstrap } from "../bootstrap/plan.ts";
 import type { RecoveryRecord } from "../ledger-records.ts";
-import { datastoreUsers } from "../recover/plan.ts";
+import { datastoreUsers, type ServicesStep, startServices } from "../recover/plan.ts";
 
 /** What the steps of a restore know of it, wherever it takes place. The key is the operation's secret. */
 export type RestoreFacts = {
@@ -23,16 +23,14 @@ export interface RestoreInput {
   readonly backup: string;
 }
 
-type Services = { readonly services: readonly string[] };
-
 export type RestoreStep =
-  | { readonly kind: "stop-services"; readonly title: string; readonly args: Services }
+  | ServicesStep<"stop-services">
   | Bare<"set-aside">
   | Bare<"start-empty">
   | Bare<"load-snapshot">
   | Bare<"take-over">
   | Bare<"begin-epoch">
-  | { readonly kind: "start-services"; readonly title: string; readonly args: Services }
+  | ServicesStep<"start-services">
   | Bare<"resume-member">;
 
 /**
@@ -49,16 +47,13 @@ export function planRestore(input: RestoreInput, result: Json, requestId: string
     { kind: "load-snapshot", title: "Load the snapshot and compare", args: null },
     { kind: "take-over", title: `Record epoch ${input.facts.epoch}`, args: null },
     { kind: "begin-epoch", title: `Begin epoch ${input.facts.epoch}`, args: null },
-    ...(users.length === 0
-      ? []
-      : [{ kind: "start-services", title: `Start ${users.join(", ")}`, args: { services: users } } as const]),
+    ...startServices(users),
     { kind: "resume-member", title: "Take up work again", args: null },
   ];
   return {
     operation: "restore",
     requestId,
-    // Plain data; its type is wider than Json only by optional keys.
-    input: input as unknown as Json,
+    input,
     steps,
     commit: steps.findIndex(({ kind }) => kind === "begin-epoch"),
     result,

@@ -41,7 +41,7 @@ const spareBytes = 64 * 1024 * 1024;
 /** One key for each file, so that whoever takes a save back finds what a killed one left. */
 const temporaryOf = ({ directory, name }: SaveInput): string => join(directory, `.${name}.tmp`);
 const pathOf = ({ directory, name }: SaveInput): string => join(directory, name);
-const inputOf = (context: StepContext): SaveInput => context.input as unknown as SaveInput;
+const inputOf = (context: StepContext): SaveInput => context.input as SaveInput;
 
 export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
   const { host, log } = deps;

@@ -1,4 +1,4 @@
-import type { Json, Plan } from "../../operations/plan.ts";
+import type { Bare, Plan } from "../../operations/plan.ts";
 
 export interface SaveInput {
   /** Of the snapshot. */
@@ -14,30 +14,27 @@ export interface SaveInput {
 }
 
 export type SaveStep =
-  | { readonly kind: "look-for-room"; readonly title: string; readonly args: null }
-  | { readonly kind: "write-snapshot"; readonly title: string; readonly args: null }
-  | { readonly kind: "try-restore"; readonly title: string; readonly args: null }
-  | { readonly kind: "upload"; readonly title: string; readonly args: null }
-  | { readonly kind: "put-in-place"; readonly title: string; readonly args: null }
-  | { readonly kind: "remove-outdated"; readonly title: string; readonly args: null };
+  | Bare<"look-for-room">
+  | Bare<"write-snapshot">
+  | Bare<"try-restore">
+  | Bare<"upload">
+  | Bare<"put-in-place">
+  | Bare<"remove-outdated">;
 
 /** The file has its name once a trial restore gave back what was saved; before that nothing of it stays. */
 export function planSave(input: SaveInput, requestId: string): Plan<SaveStep> {
-  const upload: readonly SaveStep[] = input.store
-    ? [{ kind: "upload", title: "Upload it to the store", args: null }]
-    : [];
   const steps: readonly SaveStep[] = [
     { kind: "look-for-room", title: "Look for room on the disk", args: null },
     { kind: "write-snapshot", title: "Write the snapshot", args: null },
     { kind: "try-restore", title: "Restore it on trial and compare", args: null },
-    ...upload,
+    ...(input.store ? [{ kind: "upload", title: "Upload it to the store", args: null } as const] : []),
     { kind: "put-in-place", title: input.store ? "Keep it there" : "Put it in place", args: null },
     { kind: "remove-outdated", title: "Remove outdated snapshots", args: null },
   ];
   return {
     operation: "snapshot",
     requestId,
-    input: input as unknown as Json,
+    input,
     steps,
     commit: steps.findIndex(({ kind }) => kind === "put-in-place"),
     result: { directory: input.directory, store: input.store, name: input.name },

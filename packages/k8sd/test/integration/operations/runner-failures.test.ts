@@ -18,7 +18,7 @@ interface Put {
 const planOf = (): Plan<Put> => ({
   operation: "bootstrap",
   requestId: randomUUID(),
-  input: null,
+  input: {},
   steps: ["a", "b"].map((key) => ({ kind: "put", title: `Put ${key}`, args: key })),
   commit: 1,
   result: { ok: true },

@@ -29,7 +29,7 @@ function planOf(overrides: Partial<Plan<Put>> = {}): Plan<Put> {
   return {
     operation: "bootstrap",
     requestId: randomUUID(),
-    input: null,
+    input: {},
     steps: keys.map((key) => ({ kind: "put", title: `Put ${key}`, args: { key } })),
     commit: keys.length - 1,
     result: { ok: true },
