@@ -12,6 +12,11 @@ export async function readClusterSecrets({ clusterSecrets }: SecretsPath, seal: 
   return JSON.parse(seal.open(await readFile(clusterSecrets, "utf8"), context)) as SuppliedPki;
 }
 
+/** As they are sent: what there is, and nothing that is empty. */
+export function presentOf(pki: SuppliedPki): Record<string, string> {
+  return Object.fromEntries(Object.entries(pki).filter((entry): entry is [string, string] => Boolean(entry[1])));
+}
+
 export const sealClusterSecrets = (secrets: SuppliedPki, seal: Seal): string =>
   seal.seal(JSON.stringify(secrets), context);
 

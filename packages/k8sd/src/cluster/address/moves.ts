@@ -4,8 +4,7 @@ import { splitHostPort } from "../../components/address.ts";
 import type { Paths } from "../../host/paths.ts";
 import { AppError } from "../../lib/app-error.ts";
 import type { Audit } from "../../node-db/audit.ts";
-import type { SuppliedPki } from "../../pki/supplied.ts";
-import { readClusterSecrets } from "../cluster-secrets.ts";
+import { presentOf, readClusterSecrets } from "../cluster-secrets.ts";
 import type { Connections } from "../connections.ts";
 import { refuseServed, servedNames } from "../join/claim-check.ts";
 import { workerPki } from "../join/worker-pki.ts";
@@ -53,13 +52,14 @@ export function createMoves(deps: MovesDeps) {
       if (config === undefined) throw new AppError("unavailable", "cannot take a new address: no cluster is recorded");
       const claim = { ...member, addresses, k8sdAddress, nodeId: member.id, secret: "", source };
       const pki =
-        Object.keys(requests).length === 0 ? {} : workerPki(await secrets(), claim, requests, config, deps.now());
+        Object.keys(requests).length === 0
+          ? {}
+          : workerPki(await readClusterSecrets(deps.paths, await deps.seal()), claim, requests, config, deps.now());
       const meshPeer = request["mesh-peer"] ?? member.meshPeer;
       await ledger.update(member.id, { addresses, k8sdAddress, ...(meshPeer && { meshPeer }) }, signal);
       const details = { from: member.addresses.join(", "), to: addresses.join(", "), source };
       deps.audit.record({ actor: `node ${member.id}`, action: "member.move", outcome: "ok", details });
-      const issued = Object.entries(pki).filter((entry): entry is [string, string] => Boolean(entry[1]));
-      return { pki: Object.fromEntries(issued) };
+      return { pki: presentOf(pki) };
     },
 
     /** What another member tells of who has moved, while the ledger cannot. */
@@ -75,10 +75,6 @@ export function createMoves(deps: MovesDeps) {
       );
     },
   };
-
-  async function secrets(): Promise<SuppliedPki> {
-    return readClusterSecrets(deps.paths, await deps.seal());
-  }
 }
 
 function refuseAddresses(

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { splitHostPort } from "../../components/address.ts";
+import { hostPort, splitHostPort } from "../../components/address.ts";
 import type { NodeView } from "../../components/component.ts";
 import type { Host, NetworkInterface } from "../../host/host.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
@@ -19,7 +19,7 @@ export function movedInput(
   const asked = parseAddress(text, interfaces);
   const port = namesPort(text) ? asked.port : (splitHostPort(before.view.k8sdAddress)?.port ?? defaultPort);
   const addresses = nodeIps(asked.ip, interfaces);
-  const k8sdAddress = `${asked.ip.includes(":") ? `[${asked.ip}]` : asked.ip}:${port}`;
+  const k8sdAddress = hostPort(asked.ip, port);
   const moved = { addresses, k8sdAddress, hostname: host.hostname };
   const { view: old } = before;
   if (isDeepStrictEqual(moved, { addresses: old.addresses, k8sdAddress: old.k8sdAddress, hostname: old.hostname })) {

@@ -1,3 +1,4 @@
+import { hostPort } from "../../components/address.ts";
 import type { NetworkInterface } from "../../host/host.ts";
 import { AppError } from "../../lib/app-error.ts";
 import { canonicalIp } from "../../pki/names.ts";
@@ -20,7 +21,7 @@ const notOurs = /^(cni|veth|docker|podman|cilium|lxc[^a-z]|flannel|kube-|virbr)/
  * stands for this host's address inside it, nothing for its first usable address.
  */
 export function parseAddress(text: string, interfaces: readonly NetworkInterface[]): NodeAddress {
-  const { host, port } = splitHostPort(text);
+  const { host, port } = splitAddress(text);
   if (host === "") {
     const first = usable(interfaces)[0];
     if (first === undefined) throw noAddress("could not find a usable address on any network interface");
@@ -44,7 +45,8 @@ export function nodeIps(ip: string, interfaces: readonly NetworkInterface[]): re
   return other === undefined ? [ip] : [ip, other.address];
 }
 
-function splitHostPort(text: string): { host: string; port: number } {
+/** What is before the port may be no address yet: a CIDR, or nothing. */
+function splitAddress(text: string): { host: string; port: number } {
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text);
   if (bracketed !== null) return { host: bracketed[1] ?? "", port: parsePort(bracketed[2]) };
   const colons = text.split(":").length - 1;
@@ -90,7 +92,7 @@ function isGlobal(ip: Ip | undefined): boolean {
 }
 
 function nodeAddress(ip: string, port: number): NodeAddress {
-  return { ip, port, text: `${ip.includes(":") ? `[${ip}]` : ip}:${port}` };
+  return { ip, port, text: hostPort(ip, port) };
 }
 
 function noAddress(message: string): AppError {

@@ -1,8 +1,6 @@
 import { isPostgresUrl, isUnprotected, withoutPassword } from "../../datastore/postgres-url.ts";
-import type { Problem } from "./problems.ts";
+import { type Problem, problem } from "./problems.ts";
 import type { ClusterConfig } from "./types.ts";
-
-const problem = (field: string, message: string, remedy: string): Problem => ({ field, message, remedy });
 
 /** Members of an etcd cluster, or one PostgreSQL database. */
 export function datastoreServers({ datastore }: Pick<ClusterConfig, "datastore">): readonly Problem[] {

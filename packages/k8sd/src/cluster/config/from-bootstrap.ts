@@ -1,7 +1,7 @@
 import type { BootstrapConfig, ControlPlaneJoinConfig, WorkerJoinConfig } from "@k8sd/api-types";
 import { defined } from "./defaults.ts";
 import { nodeProblems } from "./node-config.ts";
-import { type Problem, throwProblems } from "./problems.ts";
+import { type Problem, problem, throwProblems } from "./problems.ts";
 import { type ClusterConfig, datastoreTypes, type NodeConfig, nodeServices } from "./types.ts";
 import { fromUserFacing } from "./user-facing.ts";
 
@@ -96,7 +96,6 @@ export function fromJoin(config: NodePart): NodeConfig {
 function datastoreProblems(bootstrap: BootstrapConfig): readonly Problem[] {
   const type = bootstrap["datastore-type"] || "sqlite";
   const quoted = JSON.stringify(type);
-  const problem = (field: string, message: string, remedy: string): Problem => ({ field, message, remedy });
   if (!(datastoreTypes as readonly string[]).includes(type)) {
     const remedy = `Use one of ${datastoreTypes.join(", ")}.`;
     return [problem("datastore-type", `unknown datastore type specified in bootstrap config ${quoted}`, remedy)];

@@ -8,6 +8,10 @@ export interface Problem {
   readonly remedy: string;
 }
 
+export function problem(field: string, message: string, remedy: string): Problem {
+  return { field, message, remedy };
+}
+
 /** The first problem gives the error its text and remedy, the others follow: nobody should learn of them one by one. */
 export function throwProblems(problems: readonly Problem[], prefix = ""): void {
   const [first, ...others] = problems;

@@ -2,7 +2,7 @@ import { annotation } from "./annotations.ts";
 import { type Cidr, contains, overlap, parseCidr, parseCidrs, parseIp, validCidrs } from "./cidr.ts";
 import { datastoreServers } from "./datastore-servers.ts";
 import { deadNodes } from "./dead-nodes.ts";
-import { type Problem, throwProblems } from "./problems.ts";
+import { type Problem, problem, throwProblems } from "./problems.ts";
 import { nodePrefix } from "./subnets.ts";
 import type { ClusterConfig } from "./types.ts";
 import { rangeProblem } from "./user-facing.ts";
@@ -27,7 +27,6 @@ type Rule = (config: ClusterConfig, context: ValidationContext) => readonly Prob
 const serviceBits = 20;
 
 const q = (text: string) => JSON.stringify(text);
-const problem = (field: string, message: string, remedy: string): Problem => ({ field, message, remedy });
 
 function cidrSyntax(key: "pod-cidr" | "service-cidr", name: string): Rule {
   return ({ network }) => {

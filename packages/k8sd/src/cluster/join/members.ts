@@ -15,8 +15,7 @@ import type { Paths } from "../../host/paths.ts";
 import type { KubeClient } from "../../kube/kube-client.ts";
 import { nodes } from "../../kube/resources.ts";
 import { AppError } from "../../lib/app-error.ts";
-import type { SuppliedPki } from "../../pki/supplied.ts";
-import { readClusterSecrets } from "../cluster-secrets.ts";
+import { presentOf, readClusterSecrets } from "../cluster-secrets.ts";
 import { parseCidrs } from "../config/cidr.ts";
 import { nodeSubnet } from "../config/subnets.ts";
 import type { ClusterConfig, ResolvedClusterConfig } from "../config/types.ts";
@@ -57,10 +56,6 @@ const releaseMs = 10_000;
 export function createMembers(deps: MembersDeps) {
   const { tokens, now } = deps;
   const ledgerOf = async (): Promise<Ledger> => createLedger(await deps.connections().datastore());
-
-  async function secrets(): Promise<SuppliedPki> {
-    return readClusterSecrets(deps.paths, await deps.seal());
-  }
 
   async function list(signal: AbortSignal): Promise<ListMembersResponse> {
     const ledger = await ledgerOf();
@@ -133,7 +128,7 @@ export function createMembers(deps: MembersDeps) {
     signal: AbortSignal,
   ): Promise<ReserveResponse> {
     const ledger = await ledgerOf();
-    const all = await secrets();
+    const all = await readClusterSecrets(deps.paths, await deps.seal());
     const isWorker = claim.role === "worker";
     return {
       id: member.id,
@@ -146,7 +141,7 @@ export function createMembers(deps: MembersDeps) {
       config,
       "pod-cidrs": [...podCidrsOf(config, member)],
       ...listed(config, await ledger.members(signal)),
-      pki: definedOnly(isWorker ? workerPki(all, claim, requests, config, now()) : all),
+      pki: presentOf(isWorker ? workerPki(all, claim, requests, config, now()) : all),
       ...(isWorker ? {} : { "seal-key": (await readFile(deps.paths.sealKey)).toString("base64") }),
       now: now(),
     };
@@ -268,8 +263,4 @@ export function podCidrsOf(
 ): readonly string[] {
   if (podSubnetIndex === undefined || config.network.enabled === false) return [];
   return parseCidrs(config.network["pod-cidr"] ?? "").map(({ text }) => nodeSubnet(text, podSubnetIndex));
-}
-
-function definedOnly(pki: SuppliedPki): Record<string, string> {
-  return Object.fromEntries(Object.entries(pki).filter((entry): entry is [string, string] => Boolean(entry[1])));
 }

@@ -11,6 +11,7 @@ import { exists, namesIn, sizeIfThere } from "../../lib/read-file.ts";
 import { ensureDirectory, syncDirectory } from "../../lib/write-file.ts";
 import type { Executors, StepContext } from "../../operations/plan.ts";
 import { type FetchInput, type FetchStep, partOf } from "./fetch-plan.ts";
+import { pathOf } from "./folder.ts";
 
 export interface FetchDeps {
   readonly host: Pick<Host, "paths" | "preflight">;
@@ -22,7 +23,6 @@ export interface FetchDeps {
 const spareBytes = 64 * 1024 * 1024;
 
 const inputOf = (context: StepContext): FetchInput => context.input as FetchInput;
-const pathOf = ({ directory, name }: FetchInput): string => join(directory, name);
 
 export function createFetchExecutors(deps: FetchDeps): Executors<FetchStep> {
   const { host, log } = deps;

@@ -6,8 +6,7 @@ import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
 import { planFetch } from "./fetch-plan.ts";
 import { checkedDirectory, checkedName } from "./folder.ts";
-import { withoutStore } from "./save-executors.ts";
-import type { SnapshotSettings } from "./settings.ts";
+import { type SnapshotSettings, withoutStore } from "./settings.ts";
 import { storeOptions } from "./store.ts";
 
 export interface FetchDomainDeps {

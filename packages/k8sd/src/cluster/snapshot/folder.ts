@@ -24,6 +24,10 @@ export function snapshotName(at: number, id: string): string {
   return `${time}-${id.slice(0, 8)}${suffix}`;
 }
 
+export function pathOf({ directory, name }: { readonly directory: string; readonly name: string }): string {
+  return join(directory, name);
+}
+
 /** Names come from outside, and become paths. */
 export function checkedName(name: string): string {
   if (/^[\w-][\w.-]*$/.test(name) && name.endsWith(suffix)) return name;

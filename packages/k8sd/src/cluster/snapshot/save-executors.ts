@@ -17,10 +17,10 @@ import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { datastoreOptions } from "../connections.ts";
 import { createRecords } from "../records.ts";
 import type { Seal } from "../seal.ts";
-import { outdated, snapshotsIn, snapshotsInStore, storePath } from "./folder.ts";
+import { outdated, pathOf, snapshotsIn, snapshotsInStore, storePath } from "./folder.ts";
 import type { SaveInput, SaveStep } from "./save-plan.ts";
 import { encodeClusterSecrets, secretsToSave } from "./secrets.ts";
-import { createSnapshotSettings, type SnapshotSettings } from "./settings.ts";
+import { createSnapshotSettings, type SnapshotSettings, withoutKey, withoutStore } from "./settings.ts";
 import { type PlainKeys, plainConnection, runWork, type WorkOptions } from "./work.ts";
 
 export interface SaveDeps {
@@ -40,7 +40,6 @@ const spareBytes = 64 * 1024 * 1024;
 
 /** One key for each file, so that whoever takes a save back finds what a killed one left. */
 const temporaryOf = ({ directory, name }: SaveInput): string => join(directory, `.${name}.tmp`);
-const pathOf = ({ directory, name }: SaveInput): string => join(directory, name);
 const inputOf = (context: StepContext): SaveInput => context.input as SaveInput;
 
 export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
@@ -212,16 +211,4 @@ export function createSaveExecutors(deps: SaveDeps): Executors<SaveStep> {
       },
     },
   };
-}
-
-export function withoutStore(): AppError {
-  return new AppError("conflict", "cannot use the store of snapshots: the cluster knows none", {
-    remedy: "Name one with 'k8s snapshot store --url URL --bucket NAME --credentials FILE'.",
-  });
-}
-
-export function withoutKey(): AppError {
-  return new AppError("conflict", "cannot save a snapshot: the cluster has no key for snapshots", {
-    remedy: "Make one with 'k8s snapshot key --out FILE', and keep the file away from the cluster.",
-  });
 }

@@ -3,8 +3,13 @@ import type { Paths } from "../../host/paths.ts";
 import { AppError } from "../../lib/app-error.ts";
 import type { KnownMember } from "../roster.ts";
 import { checkedDirectory } from "./folder.ts";
-import { withoutKey, withoutStore } from "./save-executors.ts";
-import type { SnapshotSchedule, SnapshotSettings, SnapshotTaken } from "./settings.ts";
+import {
+  type SnapshotSchedule,
+  type SnapshotSettings,
+  type SnapshotTaken,
+  withoutKey,
+  withoutStore,
+} from "./settings.ts";
 
 export interface ScheduleDeps {
   readonly paths: Pick<Paths, "snapshots">;

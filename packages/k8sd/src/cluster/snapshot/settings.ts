@@ -1,4 +1,5 @@
 import type { S3Options } from "../../datastore/snapshot/s3/request.ts";
+import { AppError } from "../../lib/app-error.ts";
 import type { Records } from "../records.ts";
 import type { Seal } from "../seal.ts";
 
@@ -69,4 +70,16 @@ export function createSnapshotSettings(records: Records, seal: Seal): SnapshotSe
     setSchedule: (schedule, signal) =>
       schedule === undefined ? records.delete(scheduleKey, signal) : records.put(scheduleKey, schedule, signal),
   };
+}
+
+export function withoutStore(): AppError {
+  return new AppError("conflict", "cannot use the store of snapshots: the cluster knows none", {
+    remedy: "Name one with 'k8s snapshot store --url URL --bucket NAME --credentials FILE'.",
+  });
+}
+
+export function withoutKey(): AppError {
+  return new AppError("conflict", "cannot save a snapshot: the cluster has no key for snapshots", {
+    remedy: "Make one with 'k8s snapshot key --out FILE', and keep the file away from the cluster.",
+  });
 }

@@ -10,10 +10,9 @@ import { createRecords } from "../records.ts";
 import type { Seal } from "../seal.ts";
 import { createFetch } from "./fetch.ts";
 import { checkedDirectory, type StoredSnapshot, snapshotName, snapshotsIn, snapshotsInStore } from "./folder.ts";
-import { withoutKey, withoutStore } from "./save-executors.ts";
 import { planSave } from "./save-plan.ts";
 import { createSchedule, type ScheduleDeps } from "./schedule.ts";
-import { createSnapshotSettings, type SnapshotSettings } from "./settings.ts";
+import { createSnapshotSettings, type SnapshotSettings, withoutKey, withoutStore } from "./settings.ts";
 import { createSnapshotStore } from "./store.ts";
 
 export interface SnapshotsDeps extends Pick<ScheduleDeps, "self" | "members"> {

@@ -1,8 +1,8 @@
-import { randomBytes } from "node:crypto";
 import type { Database } from "better-sqlite3";
 import type { Logger } from "pino";
 import type { CommitQueue } from "./commit-queue.ts";
 import { EtcdError, etcdErrors } from "./etcd-error.ts";
+import { newLeaseId } from "./ids.ts";
 import type { BatchView } from "./store.ts";
 
 /** Shorter lives are raised to this, as etcd does with its default election timeout. */
@@ -142,8 +142,7 @@ export function createLessor({ db, running, queue, log, now }: LessorDeps): Sqli
     async grant(id, seconds) {
       if (seconds > maxTtlSeconds) throw etcdErrors.leaseTtlTooLarge();
       const ttl = Math.max(seconds, minTtlSeconds);
-      // Ids of our own stay below 2^53, so that they are cheap to read back.
-      const chosen = id === 0n ? (randomBytes(8).readBigUInt64BE() >> 12n) | 1n : id;
+      const chosen = id === 0n ? newLeaseId() : id;
       await queue.submit(() => {
         if (known.get(chosen) !== undefined) throw etcdErrors.leaseExists();
         insert.run(chosen, ttl, ttl * 1000);

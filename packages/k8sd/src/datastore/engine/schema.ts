@@ -1,6 +1,6 @@
-import { randomBytes } from "node:crypto";
 import Database from "better-sqlite3";
 import { AppError, errorCode } from "../../lib/app-error.ts";
+import { newIdentity } from "./ids.ts";
 
 /** Numbered by position, forward only. */
 const migrations: readonly string[] = [
@@ -37,8 +37,6 @@ const migrations: readonly string[] = [
   // Ids grow with revisions: change-order.ts.
   "DROP INDEX history_by_revision",
 ];
-
-const identity = (): bigint => randomBytes(8).readBigUInt64BE() >> 2n;
 
 export interface Databases {
   /** Reads and writes. */
@@ -133,8 +131,8 @@ function migrate(db: Database.Database, file: string, initialRevision: number): 
       db.pragma(`user_version = ${index + 1}`);
     }
     const insert = db.prepare("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING");
-    insert.run("cluster_id", identity());
-    insert.run("member_id", identity());
+    insert.run("cluster_id", newIdentity());
+    insert.run("member_id", newIdentity());
     // etcd's empty store stands at revision 1 and was never compacted, which it writes as -1.
     const compacted = initialRevision > 1 ? initialRevision : -1;
     insert.run("base_revision", initialRevision);

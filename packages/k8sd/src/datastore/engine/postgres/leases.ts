@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
 import { EtcdError, etcdErrors } from "../etcd-error.ts";
+import { newLeaseId } from "../ids.ts";
 import type { Lessor } from "../lessor.ts";
 import { maxTtlSeconds, minTtlSeconds } from "../lessor.ts";
 import { fetchLeases, type LeaseState } from "./queries.ts";
@@ -35,7 +35,7 @@ export function createLeases({ writer: { running, submit }, readers }: LeasesDep
     async grant(id, seconds) {
       if (seconds > maxTtlSeconds) throw etcdErrors.leaseTtlTooLarge();
       const ttl = Math.max(seconds, minTtlSeconds);
-      const chosen = id === 0n ? (randomBytes(8).readBigUInt64BE() >> 12n) | 1n : id;
+      const chosen = id === 0n ? newLeaseId() : id;
       await submit(() => {
         if (running.leaseExists(chosen)) throw etcdErrors.leaseExists();
         running.keepLease(chosen, ttl);

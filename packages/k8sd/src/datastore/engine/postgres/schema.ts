@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
 import { AppError } from "../../../lib/app-error.ts";
+import { newIdentity } from "../ids.ts";
 import { type Connection, refusal } from "./connection.ts";
 
 /** Numbered by position, forward only. */
@@ -53,7 +53,6 @@ const migrations: readonly string[] = [
 
 /** One server at a time makes or changes tables. */
 const schemaLock = "SELECT pg_advisory_xact_lock(7205941, 1)";
-const identity = (): string => (randomBytes(8).readBigUInt64BE() >> 2n).toString();
 
 /** Makes what is missing of the tables, whoever of several servers comes first. */
 export async function prepareSchema(connection: Connection, initialRevision: number): Promise<void> {
@@ -71,7 +70,7 @@ export async function prepareSchema(connection: Connection, initialRevision: num
     }
     // etcd's empty store stands at revision 1 and was never compacted, which it writes as -1.
     const compacted = initialRevision > 1 ? initialRevision : -1;
-    const ids = [identity(), identity()];
+    const ids = [newIdentity().toString(), newIdentity().toString()];
     await connection.rows(
       "INSERT INTO state (cluster_id, member_id, revision, compact_revision) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
       [...ids, initialRevision, compacted],
