@@ -55,6 +55,14 @@ describe.skipIf(reason !== undefined)("removal of a node that is not in yet, and
     await expect.poll(left, { timeout: 30_000, interval: 1_000 }).toEqual([]);
   }
 
+  test("one of two that leaves by force does not take the other one's majority with it", async () => {
+    const left = await k8s(at(1), ["leave", "--force"]);
+    expect(left.exitCode, left.stderr).toBe(0);
+    await expectAgreement([at(0)]);
+    await joins(at(1), "n2", await joinToken(at(0), "n2"));
+    await expectAgreement([at(0), at(1)]);
+  });
+
   test("one that only has its place gives it back, and its join says that the place is gone", async () => {
     const points = createFaultPoints(at(2));
     const token = await joinToken(at(0), "n3");

@@ -22,8 +22,8 @@ export interface LeaveDeps {
   readonly forgetMesh: () => void;
   /** Other control planes. */
   readonly link: () => Promise<ClusterLink>;
-  /** Records in the ledger that this node leaves. */
-  readonly announce: (signal: AbortSignal) => Promise<void>;
+  /** Records in the ledger that this node leaves; by force: whatever it costs the others. */
+  readonly announce: (how: { readonly force: boolean }, signal: AbortSignal) => Promise<void>;
   /** What runs only on a member. */
   readonly member: { stop(): Promise<void> };
 }
@@ -33,40 +33,64 @@ const tellMs = 10_000;
 const standingMs = 500;
 /** The caller's own limit comes first. */
 const removalMs = 3_600_000;
+/** A cluster that works has a member of etcd out within seconds. */
+const voteMs = 30_000;
 
-export function createLeaveExecutors(deps: LeaveDeps): Executors<LeaveStep> {
+export function createLeaveExecutors(
+  deps: LeaveDeps,
+  waits: { readonly voteMs: number } = { voteMs },
+): Executors<LeaveStep> {
   const { host, identity } = deps;
+
+  async function awaitRemoval(deadlineMs: number, signal: AbortSignal): Promise<void> {
+    const link = await deps.link();
+    const isOut = async (deadline: AbortSignal): Promise<true | undefined> => {
+      const { state } = await link.standing(deadline);
+      // One that the cluster has never heard of is out as well.
+      return state === "removed" || state === "unknown" || undefined;
+    };
+    await poll(isOut, {
+      what: "see this node taken out",
+      deadlineMs,
+      intervalMs: standingMs,
+      signal,
+      remedy: "Look at the log of k8sd on the control planes; 'k8s leave --force' goes on without them.",
+    });
+  }
+
+  /** Without the vote of one of two nothing is decided any more, so it votes until the other one is alone by decision. */
+  async function tellByForce(context: StepContext): Promise<void> {
+    const { signal } = context;
+    const told = (note: string, error: unknown): void => {
+      signal.throwIfAborted();
+      context.progress({ done: 0, of: 1, note: `${note}: ${errorText(error)}` });
+      deps.log.warn({ error: errorText(error) }, note);
+    };
+    try {
+      await deps.announce({ force: true }, withDeadline(signal, tellMs));
+    } catch (error) {
+      return told("the cluster does not know of it", error);
+    }
+    if (identity.read()?.view.view.datastore.engine !== "etcd") return;
+    await awaitRemoval(waits.voteMs, signal).catch((error: unknown) => {
+      told(
+        "the cluster has not taken this node out; when it has no majority without it, run 'k8s recover' there",
+        error,
+      );
+    });
+  }
   const inputOf = (context: StepContext): LeaveInput => context.input as LeaveInput;
 
   return {
     "tell-cluster": {
       run: async (_step, context) => {
-        if (inputOf(context).cluster === "asks") return deps.announce(context.signal);
-        await deps.announce(withDeadline(context.signal, tellMs)).catch((error: unknown) => {
-          context.signal.throwIfAborted();
-          const note = `the cluster does not know of it: ${errorText(error)}`;
-          context.progress({ done: 0, of: 1, note });
-          deps.log.warn({ error: errorText(error) }, "Leaving a cluster that does not know of it");
-        });
+        if (inputOf(context).cluster === "asks") return deps.announce({ force: false }, context.signal);
+        await tellByForce(context);
       },
     },
 
     "await-removal": {
-      run: async (_step, context) => {
-        const link = await deps.link();
-        const isOut = async (signal: AbortSignal): Promise<true | undefined> => {
-          const { state } = await link.standing(signal);
-          // One that the cluster has never heard of is out as well.
-          return state === "removed" || state === "unknown" || undefined;
-        };
-        await poll(isOut, {
-          what: "see this node taken out",
-          deadlineMs: removalMs,
-          intervalMs: standingMs,
-          signal: context.signal,
-          remedy: "Look at the log of k8sd on the control planes; 'k8s leave --force' goes on without them.",
-        });
-      },
+      run: (_step, context) => awaitRemoval(removalMs, context.signal),
     },
 
     "stop-services": {

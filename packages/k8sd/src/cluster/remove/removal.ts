@@ -52,11 +52,11 @@ export function createRemoval(deps: RemovalDeps) {
   };
 
   /** A control plane writes it itself; a worker asks one. */
-  async function announce(signal: AbortSignal): Promise<void> {
+  async function announce({ force }: { readonly force: boolean }, signal: AbortSignal): Promise<void> {
     const { nodeId, view } = self();
     if (view.role === "worker") return (await others()).advance("leave", signal);
     const ledger = createLedger(await connections().datastore());
-    await ledger.leave(nodeId, now(), signal, { force: false, until: now() });
+    await ledger.leave(nodeId, now(), signal, { force, until: now() });
   }
 
   const takeAway = createTakeAway({ self, connections, members: roster.members, now });
