@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { createFollowAddress } from "./cluster/address/follow-address.ts";
 import type { BootstrapInput } from "./cluster/bootstrap/plan.ts";
+import { withPathsOf } from "./cluster/bootstrap/prepare.ts";
 import { createCluster } from "./cluster/cluster.ts";
 import { connectDatastore } from "./cluster/connections.ts";
 import { createDeadWatch } from "./cluster/long-dead/dead-watch.ts";
@@ -68,7 +69,7 @@ export async function runDaemon(options: DaemonOptions, log: Logger, asked: Abor
 
   const db = openNodeDb(paths.nodeDb);
   stack.defer(() => void db.close());
-  const identity = createIdentityStore<BootstrapInput>(db);
+  const identity = createIdentityStore<BootstrapInput>(db, (input) => withPathsOf(host, input));
   const journal = createJournal(db, now);
   const runner = createRunner({
     journal,

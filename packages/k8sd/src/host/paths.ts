@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 
 export interface PathsOptions {
   /** Prefix of everything outside the snap, "/" on a real host. Two daemons run on one machine with two roots. */
@@ -15,7 +15,12 @@ export interface PathsOptions {
 
 /** Where the package is and where it keeps its state, as snapd tells its programs. */
 export function snapDirectories(env: NodeJS.ProcessEnv): Pick<PathsOptions, "snap" | "snapCommon"> {
-  return { snap: env.SNAP ?? "/snap/k8s/current", snapCommon: env.SNAP_COMMON ?? "/var/snap/k8s/common" };
+  return { snap: lasting(env) ?? "/snap/k8s/current", snapCommon: env.SNAP_COMMON ?? "/var/snap/k8s/common" };
+}
+
+/** `$SNAP` is the directory of one revision, which a refresh replaces; what is written with `current` in it stays good. */
+function lasting({ SNAP: snap, SNAP_REVISION: revision }: NodeJS.ProcessEnv): string | undefined {
+  return snap !== undefined && basename(snap) === revision ? join(dirname(snap), "current") : snap;
 }
 
 /** Every path the daemon reads or writes. The layout is the contract's (`docs/reference/files.md`); nobody else joins paths of the host. */

@@ -14,7 +14,11 @@ export interface IdentityStore<View> {
   clear(): void;
 }
 
-export function createIdentityStore<View>(db: NodeDb): IdentityStore<View> {
+/** @param renewed what of a view, written by the program as it was then, the program of today knows better */
+export function createIdentityStore<View>(
+  db: NodeDb,
+  renewed: (view: View) => View = (view) => view,
+): IdentityStore<View> {
   const read = db.prepare<[], { id: string; cluster_id: string; view: string }>(
     "SELECT id, cluster_id, view FROM node WHERE only_row = 1",
   );
@@ -25,7 +29,7 @@ export function createIdentityStore<View>(db: NodeDb): IdentityStore<View> {
   return {
     read: () => {
       const row = read.get();
-      return row && { id: row.id, clusterId: row.cluster_id, view: JSON.parse(row.view) as View };
+      return row && { id: row.id, clusterId: row.cluster_id, view: renewed(JSON.parse(row.view) as View) };
     },
     commit: (identity, atMs) => {
       write.run(identity.id, identity.clusterId, JSON.stringify(identity.view), atMs);

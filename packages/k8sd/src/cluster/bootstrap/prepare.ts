@@ -7,7 +7,7 @@ import { defaultPauseImage } from "../../components/pause-image.ts";
 import { wantedComponents } from "../../components/wanted.ts";
 import { isPostgresUrl, withoutPassword } from "../../datastore/postgres-url.ts";
 import type { Host } from "../../host/host.ts";
-import { createPaths } from "../../host/paths.ts";
+import { createPaths, type Paths } from "../../host/paths.ts";
 import type { SuppliedPki } from "../../pki/supplied.ts";
 import { nodeIps, parseAddress } from "../config/address.ts";
 import { parseCidrs } from "../config/cidr.ts";
@@ -78,6 +78,16 @@ export function prepareBootstrap(
   return { input, secret };
 }
 
+function pathsOf({ paths }: Pick<Host, "paths">, containerdBase: string | undefined): Paths {
+  const { root, snap, snapCommon, state } = paths;
+  return createPaths({ root, snap, snapCommon, state, containerdBase });
+}
+
+/** For a node that was set up by another version: its files are where this one has them. */
+export function withPathsOf(host: Pick<Host, "paths">, input: BootstrapInput): BootstrapInput {
+  return { ...input, view: { ...input.view, paths: pathsOf(host, input.view.paths.containerd.base) } };
+}
+
 export interface ViewParts {
   readonly name: string;
   readonly role: Role;
@@ -94,7 +104,6 @@ export interface ViewParts {
 export function createView(parts: ViewParts, { host, machine }: Pick<PrepareDeps, "host" | "machine">): NodeView {
   const { config, node, addresses, role, datastore, nodePodCidrs, signing } = parts;
   const loopback = loopbackOf(host);
-  const { root, snap, snapCommon, state } = host.paths;
   return {
     name: parts.name,
     hostname: host.hostname,
@@ -102,7 +111,7 @@ export function createView(parts: ViewParts, { host, machine }: Pick<PrepareDeps
     addresses,
     loopback,
     k8sdAddress: parts.k8sdAddress,
-    paths: createPaths({ root, snap, snapCommon, state, containerdBase: node.containerdBaseDir }),
+    paths: pathsOf(host, node.containerdBaseDir),
     cgroups: host.cgroups,
     network: {
       podCidrs: cidrTexts(config.network["pod-cidr"]),
