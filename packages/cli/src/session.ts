@@ -3,11 +3,8 @@ import type { Command } from "commander";
 import { CliError, failed } from "./cli-error.ts";
 import type { Client } from "./client/client.ts";
 import type { CliDeps } from "./deps.ts";
-import { atLeastMinimum, second } from "./duration.ts";
+import { atLeastMinimum } from "./duration.ts";
 import { type Output, parseOutputFormat, render } from "./format/output.ts";
-
-/** So that the daemon, which has the timeout itself, is the one to report that it passed. */
-const graceNs = 30 * second;
 
 /** The flags of most commands. */
 export interface CommonOptions {
@@ -16,16 +13,20 @@ export interface CommonOptions {
   readonly outputFormat?: string;
 }
 
-/** A command at work on the cluster of this node, until its time is over. */
-export interface Session {
+/** A command at work with the daemon of this machine, until its time is over. */
+export interface DaemonSession {
   readonly client: Client;
-  readonly node: LocalNodeStatus;
   /** Nanoseconds: what the daemon is told. */
   readonly timeout: number;
   readonly signal: AbortSignal;
   /** Runs an operation of the daemon, with its steps on stderr, to its result. @param body what it is asked for beside its time */
   follow<Q extends Timed, A>(path: string, body: Omit<Q, "timeout">): Promise<A>;
   print(output: Output): Promise<void>;
+}
+
+/** In a node that belongs to a cluster. */
+export interface Session extends DaemonSession {
+  readonly node: LocalNodeStatus;
 }
 
 interface Timed {
@@ -44,18 +45,27 @@ export async function openSession(
   command: Command,
   deps: CliDeps,
   options: CommonOptions,
-  { operation = false, patienceMs }: SessionOptions = {},
+  sessionOptions: SessionOptions = {},
 ): Promise<Session> {
+  const session = await openDaemonSession(command, deps, options, sessionOptions);
+  return { ...session, node: await requireLocalNode(session.client, session.signal) };
+}
+
+/** For a machine that may belong to no cluster. @throws CliError unless root asks */
+export async function openDaemonSession(
+  command: Command,
+  deps: CliDeps,
+  options: CommonOptions,
+  { operation = false, patienceMs }: SessionOptions = {},
+): Promise<DaemonSession> {
   requireRoot(deps);
   const format = parseOutputFormat(options.outputFormat ?? "plain");
   const timeout = atLeastMinimum(options.timeout, deps.printError);
   const client = await connect(command, deps, patienceMs);
-  const { deadline } = await import("./client/client.ts");
-  const signal = deadline(operation ? timeout + graceNs : timeout);
-  const node = await requireLocalNode(client, signal);
+  const { deadline, operationDeadline } = await import("./client/client.ts");
+  const signal = operation ? operationDeadline(timeout) : deadline(timeout);
   return {
     client,
-    node,
     timeout,
     signal,
     follow: async <Q extends Timed, A>(path: string, body: Omit<Q, "timeout">) => {
@@ -81,6 +91,13 @@ export function stateDirectory(command: Command, deps: CliDeps): string {
 export async function connect(command: Command, deps: CliDeps, patienceMs?: number): Promise<Client> {
   const { createClient } = await import("./client/client.ts");
   return createClient(`${stateDirectory(command, deps)}/control.socket`, patienceMs);
+}
+
+/** @throws CliError when this machine belongs to a cluster. */
+export async function refuseMember(client: Client): Promise<void> {
+  const { deadline, defaultDeadline } = await import("./client/client.ts");
+  if ((await findLocalNode(client, deadline(defaultDeadline))) === undefined) return;
+  throw new CliError("Error: The node is already part of a cluster\n");
 }
 
 /** The local node; undefined while it belongs to no cluster. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { formatDuration } from "../duration.ts";
+import { formatDuration, second } from "../duration.ts";
 import { isStarting, QueryError, ServerError, UnreachableError } from "./errors.ts";
 import { openEnvelope, readText, send } from "./transport.ts";
 
@@ -66,6 +66,11 @@ export async function whileStarting<T>(signal: AbortSignal, patienceMs: number, 
 /** Sleeps; ends with the signal's own reason. */
 export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   await sleep(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
+}
+
+/** Of what the daemon ends by itself: it has the timeout too, and is the one to report that it passed. */
+export function operationDeadline(nanoseconds: number): AbortSignal {
+  return deadline(nanoseconds + 30 * second);
 }
 
 /** A signal that ends calls after `nanoseconds` and says so in words. */

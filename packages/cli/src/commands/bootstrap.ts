@@ -3,23 +3,18 @@ import type { Command } from "commander";
 import { CliError, failed, messageOf } from "../cli-error.ts";
 import type { Client } from "../client/client.ts";
 import type { CliDeps } from "../deps.ts";
-import { atLeastMinimum, second } from "../duration.ts";
+import { atLeastMinimum } from "../duration.ts";
 import { parseOutputFormat, render } from "../format/output.ts";
-import { connect, findLocalNode, requireRoot } from "../session.ts";
-import { subcommand, timeoutFlag } from "../usage.ts";
+import { type CommonOptions, connect, refuseMember, requireRoot } from "../session.ts";
+import { outputFlag, subcommand, timeoutFlag } from "../usage.ts";
 
-interface Options {
+interface Options extends CommonOptions {
   readonly interactive?: boolean;
   readonly file?: string;
   readonly name?: string;
   readonly address?: string;
-  readonly outputFormat: string;
-  readonly timeout: number;
   readonly containerdBaseDir?: string;
 }
-
-/** So that the daemon, which has the timeout itself, is the one to report that it passed. */
-const grace = 30 * second;
 
 export function bootstrapCommand(deps: CliDeps): Command {
   const command = subcommand("bootstrap", "Bootstrap a new Kubernetes cluster", deps)
@@ -30,22 +25,19 @@ export function bootstrapCommand(deps: CliDeps): Command {
     )
     .option("--name <name>", "node name, defaults to hostname")
     .option("--address <address>", "microcluster address or CIDR, defaults to the node IP address")
-    .option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain")
     .option("--containerd-base-dir <directory>", "the base directory for all containerd-related paths");
+  outputFlag(command);
   timeoutFlag(command, "1m30s");
   return command.action(async (options: Options) => {
     requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat);
+    const format = parseOutputFormat(options.outputFormat ?? "plain");
     const timeout = atLeastMinimum(options.timeout, deps.printError);
     await checkHost(deps);
     if (options.interactive && options.file) {
       throw new CliError("Error: --interactive and --file flags cannot be set at the same time.\n");
     }
     const client = await connect(command, deps);
-    const { deadline, defaultDeadline } = await import("../client/client.ts");
-    if ((await findLocalNode(client, deadline(defaultDeadline))) !== undefined) {
-      throw new CliError("Error: The node is already part of a cluster\n");
-    }
+    await refuseMember(client);
     const config = await withBaseDirectory(await readConfig(options, deps), options.containerdBaseDir, deps);
     const name = options.name || deps.hostname().toLowerCase();
     deps.printError("Bootstrapping the cluster. This may take a few seconds, please wait.\n");
@@ -113,9 +105,10 @@ async function withBaseDirectory(
 }
 
 async function bootstrap(client: Client, request: BootstrapRequest, deps: CliDeps): Promise<NodeStatus> {
-  const { deadline } = await import("../client/client.ts");
+  const { operationDeadline } = await import("../client/client.ts");
   const { followOperation } = await import("../follow.ts");
-  const signal = deadline(request.timeout + grace);
+  // From here on: questions to a person took none of it.
+  const signal = operationDeadline(request.timeout);
   try {
     return await followOperation<NodeStatus>(client, { path: "/k8sd/cluster", body: request, signal }, deps);
   } catch (error) {

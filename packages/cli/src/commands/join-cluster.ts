@@ -1,25 +1,17 @@
 import type { JoinRequest } from "@k8sd/api-types";
 import type { Command } from "commander";
 import { CliError, failed, messageOf } from "../cli-error.ts";
-import type { Client } from "../client/client.ts";
 import type { CliDeps } from "../deps.ts";
-import { atLeastMinimum, second } from "../duration.ts";
 import { joinOutput } from "../format/join-result.ts";
-import { parseOutputFormat, render } from "../format/output.ts";
-import { connect, findLocalNode, requireRoot } from "../session.ts";
-import { subcommand, timeoutFlag } from "../usage.ts";
+import { type CommonOptions, openDaemonSession, refuseMember } from "../session.ts";
+import { outputFlag, subcommand, timeoutFlag } from "../usage.ts";
 
-interface Options {
+interface Options extends CommonOptions {
   readonly file?: string;
   readonly name?: string;
   readonly address?: string;
-  readonly outputFormat: string;
-  readonly timeout: number;
   readonly containerdBaseDir?: string;
 }
-
-/** So that the daemon, which has the timeout itself, is the one to report that it passed. */
-const grace = 30 * second;
 
 export function joinClusterCommand(deps: CliDeps): Command {
   const command = subcommand("join-cluster", "Join a cluster using the provided token", deps)
@@ -27,23 +19,18 @@ export function joinClusterCommand(deps: CliDeps): Command {
     .option("--file <path>", "path to the YAML file containing your custom node configuration, - for stdin")
     .option("--name <name>", "node name, defaults to hostname")
     .option("--address <address>", "microcluster address or CIDR, defaults to the node IP address")
-    .option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain")
     .option("--containerd-base-dir <directory>", "the base directory for all containerd-related paths");
+  outputFlag(command);
   timeoutFlag(command, "1m30s");
   return command.action(async (token: string, options: Options) => {
-    requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat);
-    const timeout = atLeastMinimum(options.timeout, deps.printError);
-    const client = await connect(command, deps);
-    const { deadline, defaultDeadline } = await import("../client/client.ts");
-    if ((await findLocalNode(client, deadline(defaultDeadline))) !== undefined) {
-      throw new CliError("Error: The node is already part of a cluster\n");
-    }
+    const { client, follow, print } = await openDaemonSession(command, deps, options, { operation: true });
+    await refuseMember(client);
     const config = await readConfig(options, deps);
     const name = options.name || deps.hostname();
     deps.printError("Joining the cluster. This may take a few seconds, please wait.\n");
-    await join(client, { name, address: options.address ?? "", token, config, timeout }, deps);
-    deps.print(await render(joinOutput(name), format));
+    const order = { name, address: options.address ?? "", token, config };
+    await follow<JoinRequest, unknown>("/k8sd/cluster/join", order).catch(fail);
+    await print(joinOutput(name));
   });
 }
 
@@ -66,17 +53,9 @@ async function readFileOrStdin(file: string, deps: CliDeps): Promise<string> {
   });
 }
 
-async function join(client: Client, request: JoinRequest, deps: CliDeps): Promise<void> {
-  const { deadline } = await import("../client/client.ts");
-  const { followOperation } = await import("../follow.ts");
-  const signal = deadline(request.timeout + grace);
-  try {
-    await followOperation(client, { path: "/k8sd/cluster/join", body: request, signal }, deps);
-  } catch (error) {
-    const [, invalid] = /: cannot read the configuration: (.*)$/s.exec(messageOf(error)) ?? [];
-    if (invalid !== undefined) {
-      throw new CliError(`Join cluster config verification failed: ${invalid}`, { cause: error });
-    }
-    throw failed("Failed to join the cluster using the provided token.", error);
-  }
+function fail(error: unknown): never {
+  const [, invalid] = /: cannot read the configuration: (.*)$/s.exec(messageOf(error)) ?? [];
+  if (invalid !== undefined)
+    throw new CliError(`Join cluster config verification failed: ${invalid}`, { cause: error });
+  throw failed("Failed to join the cluster using the provided token.", error);
 }

@@ -1,6 +1,6 @@
 import type { RecoverRequest, RecoverResponse, RecoveryPlan } from "@k8sd/api-types";
 import type { Command } from "commander";
-import { CliError, failing } from "../cli-error.ts";
+import { failing } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
 import { type CommonOptions, openSession } from "../session.ts";
 import { outputFlag, subcommand, timeoutFlag } from "../usage.ts";
@@ -22,13 +22,8 @@ export function recoverCommand(deps: CliDeps): Command {
     const plan = await client.query<RecoveryPlan>("GET", "/k8sd/cluster/recovery", { signal }).catch(fail);
     const { recoveryPlanText, recoveryOutput } = await import("../format/recovery.ts");
     deps.printError(recoveryPlanText(plan));
-    if (plan.refusal !== undefined && !(force && plan.refusal.forceable)) {
-      throw new CliError(`Error: ${plan.refusal.message}. ${plan.refusal.remedy}\n`);
-    }
-    if (!yes) {
-      const { confirm } = await import("../confirm.ts");
-      await confirm(deps);
-    }
+    const { approve } = await import("../approve.ts");
+    await approve(plan, { yes, force }, deps);
     const result = await follow<RecoverRequest, RecoverResponse>("/k8sd/cluster/recovery", { force }).catch(fail);
     await print(recoveryOutput(result));
   });

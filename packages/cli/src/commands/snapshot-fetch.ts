@@ -1,22 +1,14 @@
 import type { FetchSnapshotRequest, Snapshot } from "@k8sd/api-types";
 import type { Command } from "commander";
-import { failed } from "../cli-error.ts";
-import type { Client } from "../client/client.ts";
+import { failing } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
-import { atLeastMinimum, second } from "../duration.ts";
-import { parseOutputFormat, render } from "../format/output.ts";
-import { connect, requireRoot } from "../session.ts";
+import { type CommonOptions, type DaemonSession, openDaemonSession, requireRoot } from "../session.ts";
 import { type StoreFlags, storeFlags, storeOf } from "../store-flags.ts";
 import { outputFlag, subcommand, timeoutFlag } from "../usage.ts";
 
-interface Options extends StoreFlags {
+interface Options extends StoreFlags, CommonOptions {
   readonly directory?: string;
-  readonly outputFormat: string;
-  readonly timeout: number;
 }
-
-/** So that the daemon, which has the timeout itself, is the one to report that it passed. */
-const grace = 30 * second;
 
 export function fetchCommand(deps: CliDeps): Command {
   const command = storeFlags(
@@ -28,30 +20,21 @@ export function fetchCommand(deps: CliDeps): Command {
   timeoutFlag(command, "1h");
   return command.action(async (name: string, options: Options) => {
     requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat);
-    const timeout = atLeastMinimum(options.timeout, deps.printError);
     const at = await storeOf(options, deps);
+    const { follow, print } = await openDaemonSession(command, deps, options, { operation: true });
     const { resolve } = await import("node:path");
     const directory = options.directory === undefined ? "" : resolve(options.directory);
-    const client = await connect(command, deps);
-    const { deadline } = await import("../client/client.ts");
-    const signal = deadline(timeout + grace);
-    const body = { name, directory, timeout, ...(at === undefined ? {} : { at }) };
-    const fetched = await fetchSnapshot(client, body, signal, deps);
+    const fetched = await fetchSnapshot(follow, { name, directory, ...(at === undefined ? {} : { at }) });
     const { fetchedOutput } = await import("../format/snapshots.ts");
-    deps.print(await render(fetchedOutput(fetched), format));
+    await print(fetchedOutput(fetched));
   });
 }
 
-export async function fetchSnapshot(
-  client: Client,
-  body: FetchSnapshotRequest,
-  signal: AbortSignal,
-  deps: CliDeps,
+export function fetchSnapshot(
+  follow: DaemonSession["follow"],
+  order: Omit<FetchSnapshotRequest, "timeout">,
 ): Promise<Snapshot> {
-  const { followOperation } = await import("../follow.ts");
-  const request = { path: "/k8sd/snapshots/fetch", body, signal };
-  return followOperation<Snapshot>(client, request, deps).catch((error: unknown) => {
-    throw failed("Failed to fetch the snapshot; the next try goes on with what is here.", error);
-  });
+  return follow<FetchSnapshotRequest, Snapshot>("/k8sd/snapshots/fetch", order).catch(
+    failing("Failed to fetch the snapshot; the next try goes on with what is here."),
+  );
 }

@@ -1,14 +1,12 @@
 import type { RestorePlan, RestorePlanRequest, RestoreRequest, RestoreResponse } from "@k8sd/api-types";
 import type { Command } from "commander";
-import { CliError, failed } from "../cli-error.ts";
+import { CliError, failed, failing } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
-import { atLeastMinimum, second } from "../duration.ts";
-import { parseOutputFormat, render } from "../format/output.ts";
-import { connect, findLocalNode, requireRoot } from "../session.ts";
+import { type CommonOptions, findLocalNode, openDaemonSession, requireRoot } from "../session.ts";
 import { type StoreFlags, storeFlags, storeOf } from "../store-flags.ts";
-import { durationFlag, subcommand } from "../usage.ts";
+import { outputFlag, subcommand, timeoutFlag } from "../usage.ts";
 
-interface Options extends StoreFlags {
+interface Options extends StoreFlags, CommonOptions {
   readonly store?: boolean;
   readonly keyFile?: string;
   readonly engine?: string;
@@ -16,12 +14,7 @@ interface Options extends StoreFlags {
   readonly address?: string;
   readonly yes?: boolean;
   readonly force?: boolean;
-  readonly outputFormat: string;
-  readonly timeout: number;
 }
-
-/** So that the daemon, which has the timeout itself, is the one to report that it passed. */
-const grace = 30 * second;
 
 export function restoreCommand(deps: CliDeps): Command {
   const command = subcommand("restore", "Bring the cluster back from a snapshot", deps)
@@ -32,53 +25,38 @@ export function restoreCommand(deps: CliDeps): Command {
     .option("--address <address>", "on a machine without a cluster: its address or CIDR")
     .option("--yes", "do it without asking")
     .option("--force", "do it although other control planes answer")
-    .option("--store", "fetch it from the cluster's store first")
-    .option("--output-format <format>", "set the output format to one of plain, json or yaml", "plain");
+    .option("--store", "fetch it from the cluster's store first");
+  outputFlag(command);
   storeFlags(command);
-  durationFlag(command, "--timeout", "the max time to wait for the command to execute", "15m");
+  timeoutFlag(command, "15m");
   return command.action(async (file: string, options: Options) => {
     requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat);
-    const timeout = atLeastMinimum(options.timeout, deps.printError);
-    const force = options.force ?? false;
+    const { yes = false, force = false } = options;
     const request = await requestOf(options, deps);
     const at = await storeOf(options, deps);
-    const client = await connect(command, deps);
-    const { deadline } = await import("../client/client.ts");
-    const signal = deadline(timeout + grace);
+    const { client, signal, follow, print } = await openDaemonSession(command, deps, options, { operation: true });
     const member = (await findLocalNode(client, signal)) !== undefined;
     if (member && [options.engine, options.name, options.address].some((value) => value !== undefined)) {
       throw new CliError(
         "Error: --engine, --name and --address are for a machine without a cluster; this node keeps its own.\n",
       );
     }
-    const fail = (error: unknown): never => {
-      throw failed("Failed to restore the snapshot.", error);
-    };
+    const fail = failing("Failed to restore the snapshot.");
     const { resolve } = await import("node:path");
     const { fetchSnapshot } = await import("./snapshot-fetch.ts");
     const stored = options.store === true || at !== undefined;
-    const from = { name: file, directory: "", timeout, ...(at === undefined ? {} : { at }) };
-    const path = stored ? (await fetchSnapshot(client, from, signal, deps)).path : resolve(file);
+    const from = { name: file, directory: "", ...(at === undefined ? {} : { at }) };
+    const path = stored ? (await fetchSnapshot(follow, from)).path : resolve(file);
     const body = { ...request, path, name: member ? "" : options.name || deps.hostname() };
     const plan = await client.query<RestorePlan>("POST", "/k8sd/snapshots/restore/plan", { body, signal }).catch(fail);
     const { restorePlanText, restoredOutput } = await import("../format/restore.ts");
     deps.printError(restorePlanText(plan));
-    if (plan.refusal !== undefined && !(force && plan.refusal.forceable)) {
-      throw new CliError(`Error: ${plan.refusal.message}. ${plan.refusal.remedy}\n`);
-    }
-    if (!options.yes) {
-      const { confirm } = await import("../confirm.ts");
-      await confirm(deps);
-    }
-    const { followOperation } = await import("../follow.ts");
-    const order: RestoreRequest = { ...body, force, timeout };
-    const result = await followOperation<RestoreResponse>(
-      client,
-      { path: "/k8sd/snapshots/restore", body: order, signal },
-      deps,
-    ).catch(fail);
-    deps.print(await render(restoredOutput(result, plan), format));
+    const { approve } = await import("../approve.ts");
+    await approve(plan, { yes, force }, deps);
+    const result = await follow<RestoreRequest, RestoreResponse>("/k8sd/snapshots/restore", { ...body, force }).catch(
+      fail,
+    );
+    await print(restoredOutput(result, plan));
   });
 }
 

@@ -8,9 +8,7 @@ import type {
 import type { Command } from "commander";
 import { CliError, failed, failing } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
-import { atLeastMinimum } from "../duration.ts";
-import { parseOutputFormat, render } from "../format/output.ts";
-import { type CommonOptions, connect, openSession, requireRoot } from "../session.ts";
+import { type CommonOptions, openDaemonSession, openSession, requireRoot } from "../session.ts";
 import { type StoreFlags, storeFlags, storeOf } from "../store-flags.ts";
 import { countFlag, outputFlag, subcommand, timeoutFlag } from "../usage.ts";
 import { fetchCommand } from "./snapshot-fetch.ts";
@@ -107,20 +105,16 @@ function listCommand(deps: CliDeps): Command {
   timeoutFlag(command, "1m30s");
   return command.action(async (options: ListOptions) => {
     requireRoot(deps);
-    const format = parseOutputFormat(options.outputFormat ?? "plain");
-    const timeout = atLeastMinimum(options.timeout, deps.printError);
     const at = await storeOf(options, deps);
     const place = { directory: await absolute(options.directory), store: options.store ?? false };
     // Also on a machine that belongs to no cluster: it may be about to become one.
-    const client = await connect(command, deps);
-    const { deadline } = await import("../client/client.ts");
-    const signal = deadline(timeout);
+    const { client, signal, print } = await openDaemonSession(command, deps, options);
     const body: ListSnapshotsRequest = { ...place, ...(at === undefined ? {} : { at }) };
     const found = await client
       .query<ListSnapshotsResponse>("GET", "/k8sd/snapshots", { body, signal })
       .catch(failing("Could not list the snapshots."));
     const { snapshotsOutput } = await import("../format/snapshots.ts");
-    deps.print(await render(snapshotsOutput(found), format));
+    await print(snapshotsOutput(found));
   });
 }
 
