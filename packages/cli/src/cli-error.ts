@@ -10,7 +10,9 @@ export class CliError extends Error {
 
 /** "Error: what" and below it why. */
 export function failed(what: string, cause: unknown): CliError {
-  return new CliError(`Error: ${what}\n\nThe error was: ${messageOf(cause)}\n`, { cause });
+  const message = messageOf(cause);
+  const remedy = message.endsWith(": this action is restricted on workers") ? ". Run it on a control plane." : "";
+  return new CliError(`Error: ${what}\n\nThe error was: ${message}${remedy}\n`, { cause });
 }
 
 /** What to do with an error of which the user is told that `what` came of it. */

@@ -2,8 +2,11 @@ import type { JoinTokenResponse } from "@k8sd/api-types";
 import type { Command } from "commander";
 import { CliError, failing } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
+import { formatDuration, second } from "../duration.ts";
 import { type CommonOptions, openSession, requireRoot } from "../session.ts";
 import { countFlag, durationFlag, subcommand, timeoutFlag } from "../usage.ts";
+
+const longestLife = 87_600 * 3_600 * second;
 
 interface Options extends CommonOptions {
   readonly worker?: boolean;
@@ -28,6 +31,10 @@ export function getJoinTokenCommand(deps: CliDeps): Command {
     requireRoot(deps);
     const { worker = false, expiresIn: ttl, uses, cidr: cidrs = [] } = options;
     const name = nodeName ?? "";
+    if (ttl < 0 || ttl > longestLife) {
+      const given = `--expires-in ${formatDuration(ttl)}`;
+      throw new CliError(`Error: A token cannot be made with ${given}: give a time up to ten years (87600h).\n`);
+    }
     if (!worker && name === "") throw new CliError("Error: A node name is required for control-plane nodes.\n");
     const { client, signal } = await openSession(command, deps, options);
     // A daemon that knows only the contract takes no other keys.

@@ -21,7 +21,8 @@ export function recoverCommand(deps: CliDeps): Command {
     const fail = failing("Failed to recover the cluster.");
     const plan = await client.query<RecoveryPlan>("GET", "/k8sd/cluster/recovery", { signal }).catch(fail);
     const { recoveryPlanText, recoveryOutput } = await import("../format/recovery.ts");
-    deps.printError(recoveryPlanText(plan));
+    // What cannot be done at all is not shown as if it could.
+    if (plan.refusal?.forceable !== false) deps.printError(recoveryPlanText(plan));
     const { approve } = await import("../approve.ts");
     await approve(plan, { yes, force }, deps);
     const result = await follow<RecoverRequest, RecoverResponse>("/k8sd/cluster/recovery", { force }).catch(fail);

@@ -1,6 +1,6 @@
 import type { RemoveNodeRequest } from "@k8sd/api-types";
 import type { Command } from "commander";
-import { failing } from "../cli-error.ts";
+import { CliError, failing } from "../cli-error.ts";
 import type { CliDeps } from "../deps.ts";
 import { removedOutput } from "../format/removal.ts";
 import { type CommonOptions, openSession } from "../session.ts";
@@ -17,6 +17,8 @@ export function removeNodeCommand(deps: CliDeps): Command {
   outputFlag(command);
   timeoutFlag(command, "1m30s");
   return command.action(async (name: string, { force = false, ...options }: Options) => {
+    if (name === "")
+      throw new CliError("Error: The name, id or address of a node is required; 'k8s status' shows them.\n");
     const { follow, print } = await openSession(command, deps, options, { operation: true });
     const quoted = JSON.stringify(name);
     deps.printError(`Removing ${quoted} from the Kubernetes cluster. This may take a few seconds, please wait.\n`);

@@ -59,6 +59,16 @@ describe.concurrent("k8s get-join-token", () => {
     expect(daemon.received).toEqual([]);
   });
 
+  test.each(["-5m0s", "87600h0m1s", "1000000h0m0s"])("does not ask for a life of %s", async (life) => {
+    await using daemon = await createFakeDaemon(issuing);
+    const { code, stderr } = await run(daemon.stateDir, "get-join-token", "n2", "--expires-in", life);
+    expect([code, stderr]).toEqual([
+      1,
+      `Error: A token cannot be made with --expires-in ${life}: give a time up to ten years (87600h).\n`,
+    ]);
+    expect(daemon.received).toEqual([]);
+  });
+
   test("says why there is no token", async () => {
     const message = 'a node with this name is already part of the cluster: "n1"';
     await using daemon = await createFakeDaemon({
@@ -148,6 +158,9 @@ describe.concurrent("k8s revoke-token", () => {
 
   test("an id cannot become another path", async () => {
     await using daemon = await createFakeDaemon(aNode);
+    const empty = await run(daemon.stateDir, "revoke-token", "");
+    expect([empty.code, empty.stderr]).toEqual([1, expect.stringContaining("'k8s tokens' lists them")]);
+    expect(daemon.received).toEqual([]);
     const { code, stderr } = await run(daemon.stateDir, "revoke-token", "../../node");
     expect(code).toBe(1);
     expect(stderr).toContain('Error: Could not revoke the join token "../../node".');

@@ -44,6 +44,8 @@ describe.concurrent("k8s remove-node", () => {
   test("wants a name", async () => {
     await using daemon = await createFakeDaemon(removing);
     expect((await run(daemon.stateDir, "remove-node")).code).toBe(1);
+    const empty = await run(daemon.stateDir, "remove-node", "");
+    expect([empty.code, empty.stderr]).toEqual([1, expect.stringContaining("address of a node is required")]);
     expect(daemon.received).toEqual([]);
   });
 });

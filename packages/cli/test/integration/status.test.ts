@@ -115,7 +115,7 @@ The error was: cannot connect to ${directory}/control.socket: no such file or di
       stdout: "",
       stderr: `Error: Failed to retrieve the cluster status.
 
-The error was: failed after potential retry: failed to GET /k8sd/cluster: this action is restricted on workers
+The error was: failed after potential retry: failed to GET /k8sd/cluster: this action is restricted on workers. Run it on a control plane.
 `,
     });
   });

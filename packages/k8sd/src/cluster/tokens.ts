@@ -198,20 +198,28 @@ export function createJoinTokens(deps: JoinTokensDeps): JoinTokens {
 
 /** The order with its defaults, if it can be had. */
 function checked(order: TokenOrder): TokenOrder {
-  const invalid = (field: string, reason: string) =>
-    new AppError("invalid", `cannot create a join token: ${reason}`, { field });
+  const invalid = (field: string, reason: string, remedy: string) =>
+    new AppError("invalid", `cannot create a join token: ${reason}`, { field, remedy });
   if (order.role === "control-plane" && order.name === "") {
-    throw invalid("name", "a node name is required for control-plane nodes");
+    throw invalid("name", "a node name is required for control-plane nodes", "Give the name that the node will have.");
   }
   if (!Number.isInteger(order.uses) || order.uses < 1 || order.uses > maxUses) {
-    throw invalid("uses", `uses must be between 1 and ${maxUses}`);
+    throw invalid("uses", `uses must be between 1 and ${maxUses}`, "For more nodes create more tokens.");
   }
   if (order.uses > 1 && (order.role !== "worker" || order.name !== "")) {
-    throw invalid("uses", "uses can only be more than 1 for workers of any name");
+    const remedy = "Create one for a worker without a name, or one token for each node.";
+    throw invalid("uses", "uses can only be more than 1 for workers of any name", remedy);
   }
   const wrong = order.cidrs.find((cidr) => parseCidr(cidr) === undefined);
-  if (wrong !== undefined) throw invalid("cidrs", `cidrs holds ${JSON.stringify(wrong)}, which is not a CIDR`);
-  if (order.cidrs.length > maxCidrs) throw invalid("cidrs", `cidrs can hold at most ${maxCidrs}`);
-  if (order.ttlMs > maxTtlMs) throw invalid("ttl", "ttl can be at most ten years");
+  if (wrong !== undefined) {
+    const reason = `cidrs holds ${JSON.stringify(wrong)}, which is not a CIDR`;
+    throw invalid("cidrs", reason, "Give networks such as 10.0.0.0/24, and a single address as 10.0.0.5/32.");
+  }
+  if (order.cidrs.length > maxCidrs) {
+    throw invalid("cidrs", `cidrs can hold at most ${maxCidrs}`, "Give wider networks.");
+  }
+  if (order.ttlMs > maxTtlMs) {
+    throw invalid("ttl", "ttl can be at most ten years", "Give less; a new token can be created at any time.");
+  }
   return { ...order, ttlMs: order.ttlMs === 0 ? defaultTtlMs : order.ttlMs };
 }

@@ -98,6 +98,6 @@ function nodeAddress(ip: string, port: number): NodeAddress {
 function noAddress(message: string): AppError {
   return new AppError("invalid", message, {
     field: "address",
-    remedy: "Give the IP address of a network interface of this host with --address.",
+    remedy: "Give the IP address of a network interface of this host.",
   });
 }

@@ -87,7 +87,10 @@ describe("creating a token", () => {
     [{ cidrs: ["10.0.0.0"] }, '"10.0.0.0", which is not a CIDR'],
     [{ ttlMs: 4_000 * day }, "ttl can be at most ten years"],
   ])("%j is refused: %s", async (order, reason) => {
-    await expect(create(one, order)).rejects.toThrow(reason);
+    await expect(create(one, order)).rejects.toMatchObject({
+      message: expect.stringContaining(reason),
+      remedy: expect.stringMatching(/\.$/),
+    });
   });
 });
 

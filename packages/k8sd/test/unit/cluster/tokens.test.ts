@@ -10,6 +10,7 @@ import {
   withoutHold,
 } from "../../../src/cluster/tokens-rules.ts";
 import { createThrottle } from "../../../src/cluster/tokens-throttle.ts";
+import { errorText } from "../../../src/lib/app-error.ts";
 
 const fingerprint = "a1".repeat(32);
 const base64 = (text: string) => Buffer.from(text).toString("base64");
@@ -55,6 +56,20 @@ describe("the text of a join token", () => {
     ["A".repeat(70_000), "it is too long"],
   ])("%j is refused: %s", (text, reason) => {
     expect(() => decodeJoinToken(text)).toThrow(reason);
+  });
+
+  test("one that is damaged is refused without a letter of its secret", () => {
+    const damaged = base64(JSON.stringify({ secret: "worker::5ec3e7" }).replace('"worker', "worker"));
+    const refused = (): string => {
+      try {
+        decodeJoinToken(damaged);
+        return "";
+      } catch (error) {
+        return errorText(error);
+      }
+    };
+    expect(refused()).toMatch(/^cannot read the join token/);
+    expect(refused()).not.toMatch(/worker|5ec3e7/);
   });
 });
 
