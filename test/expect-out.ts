@@ -41,7 +41,7 @@ export async function identityOf(member: Host, controlPlane: Host): Promise<Iden
       key: await member.readFile(`${pair}.key`),
       opens: ":6400/1.0/k8sd/members",
     },
-    programs: await programsOf(member),
+    programs: (await runsKubernetes(controlPlane)) ? await programsOf(member) : [],
   };
   for (const proof of [identity.member, ...identity.programs]) {
     const letIn = async () => {
@@ -53,6 +53,10 @@ export async function identityOf(member: Host, controlPlane: Host): Promise<Iden
     await vi.waitFor(letIn, { timeout: 60_000, interval: 500 });
   }
   return identity;
+}
+
+async function runsKubernetes(controlPlane: Host): Promise<boolean> {
+  return (await controlPlane.tryRun(["test", "-e", "/var/snap/k8s/common/args/kube-apiserver"])).exitCode === 0;
 }
 
 async function programsOf(member: Host): Promise<readonly Proof[]> {
