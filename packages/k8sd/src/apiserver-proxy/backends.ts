@@ -8,6 +8,7 @@ export interface Backend {
   readonly relays: Set<Relay>;
   /** Looks that failed since the last success; 0: it is live as far as is known. */
   failures: number;
+  /** In time that never jumps: a clock that is set back must not end the looks. */
   lastContactAt: number;
   timer: NodeJS.Timeout | undefined;
   looking: boolean;
@@ -44,13 +45,14 @@ export function createBackends(times: BackendTimes, deps: BackendsDeps) {
   const wanted = (): Backend[] => [...backends.values()].filter((backend) => backend.wanted);
 
   function schedule(backend: Backend, delayMs: number): void {
-    clearTimeout(backend.timer);
+    // The timer of one that left the set ends its grace.
     if (!backend.wanted || stopped) return;
+    clearTimeout(backend.timer);
     backend.timer = setTimeout(() => void look(backend), delayMs).unref();
   }
 
   async function look(backend: Backend): Promise<void> {
-    const quietMs = Date.now() - backend.lastContactAt;
+    const quietMs = performance.now() - backend.lastContactAt;
     if (backend.failures === 0 && quietMs < times.checkMs) return schedule(backend, times.checkMs - quietMs);
     if (backend.looking) return;
     backend.looking = true;
@@ -67,7 +69,7 @@ export function createBackends(times: BackendTimes, deps: BackendsDeps) {
   function succeeded(backend: Backend): void {
     if (backend.failures > 0) log.info({ backend: backend.endpoint.text }, "API server answers again");
     backend.failures = 0;
-    backend.lastContactAt = Date.now();
+    backend.lastContactAt = performance.now();
     schedule(backend, times.checkMs);
   }
 
@@ -115,7 +117,7 @@ export function createBackends(times: BackendTimes, deps: BackendsDeps) {
       endpoint,
       relays: new Set(),
       failures: 0,
-      lastContactAt: 0,
+      lastContactAt: Number.NEGATIVE_INFINITY,
       timer: undefined,
       looking: false,
       wanted: true,
@@ -129,7 +131,7 @@ export function createBackends(times: BackendTimes, deps: BackendsDeps) {
   /** It said nothing while another one answered, or others say that it does not. */
   function suspect(backend: Backend): void {
     if (backend.failures > 0 || backend.looking) return;
-    backend.lastContactAt = 0;
+    backend.lastContactAt = Number.NEGATIVE_INFINITY;
     schedule(backend, 0);
   }
 
