@@ -210,7 +210,8 @@ export function peerUrl(address: string, port: number): string {
 
 /** Certificates begin a little before they are made; beyond that, one side's would not be valid on the other. */
 export function skewOf(theirs: number, askedAt: number, answeredAt: number): number {
-  const skewMs = Math.round(theirs - (askedAt + answeredAt) / 2);
+  // It looked at its clock some time between the two, which may be a minute where it was asked more than once.
+  const skewMs = Math.round(Math.max(theirs - answeredAt, 0) + Math.min(theirs - askedAt, 0));
   if (Math.abs(skewMs) <= backdateMs) return skewMs;
   const seconds = Math.round(Math.abs(skewMs) / 1000);
   throw new AppError(

@@ -52,14 +52,20 @@ describe("the plan of a join", () => {
 });
 
 describe("the clock of a node that joins", () => {
-  test("is compared with the middle of the question and its answer", () => {
+  test("is as far off as the question and its answer prove", () => {
     expect(skewOf(10_000, 9_000, 11_000)).toBe(0);
-    expect(skewOf(17_000, 9_000, 11_000)).toBe(7_000);
+    expect(skewOf(17_000, 9_000, 11_000)).toBe(6_000);
+    expect(skewOf(2_000, 9_000, 11_000)).toBe(-7_000);
+  });
+
+  test("is not wrong because the cluster let it wait for the answer", () => {
+    expect(skewOf(49_400, 9_000, 49_500)).toBe(0);
+    expect(skewOf(9_100, 9_000, 49_500)).toBe(0);
   });
 
   test.each([
-    [400_000, /390 s behind the cluster's/],
-    [-400_000, /410 s ahead of the cluster's/],
+    [400_000, /389 s behind the cluster's/],
+    [-400_000, /409 s ahead of the cluster's/],
   ])("%i ms off, certificates would not be valid", (theirs, said) => {
     expect(() => skewOf(theirs, 9_000, 11_000)).toThrow(said);
   });
