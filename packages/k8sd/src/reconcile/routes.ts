@@ -2,6 +2,7 @@ import { isIPv6 } from "node:net";
 import type { KnownMember } from "../cluster/roster.ts";
 import { routeProtocol } from "../components/network/route-protocol.ts";
 import type { Host } from "../host/host.ts";
+import { AppError, errorText } from "../lib/app-error.ts";
 import type { Reconciler } from "./loop.ts";
 
 /** A pod that starts on a new node takes longer than this. */
@@ -53,16 +54,30 @@ export function createRoutes(
       const families = new Set(
         members.flatMap(({ podCidrs }) => podCidrs.map((cidr) => (cidr.includes(":") ? "-6" : "-4"))),
       );
+      const failed: string[] = [];
+      // One node in another network must not keep those beside it from each other.
+      const attempt = async (route: string, work: Promise<unknown>): Promise<void> => {
+        await work.catch((error: unknown) => {
+          signal.throwIfAborted();
+          failed.push(`${route}: ${errorText(error)}`);
+        });
+      };
       for (const family of families) {
         const actual = await present(family, signal);
         const mine = wanted.filter((route) => route.family === family);
         for (const { to, via } of mine) {
           if (actual.some((route) => sameRange(route.to, to) && route.via === via)) continue;
-          await ip(signal, family, "route", "replace", to, "via", via, "proto", routeProtocol);
+          const replaced = ip(signal, family, "route", "replace", to, "via", via, "proto", routeProtocol);
+          await attempt(`${to} via ${via}`, replaced);
         }
         for (const { to } of actual.filter((route) => !mine.some((other) => sameRange(other.to, route.to)))) {
-          await ip(signal, family, "route", "del", to, "proto", routeProtocol);
+          await attempt(to, ip(signal, family, "route", "del", to, "proto", routeProtocol));
         }
+      }
+      if (failed.length > 0) {
+        throw new AppError("unavailable", `cannot route to the Pods of other nodes: ${failed.join("; ")}`, {
+          remedy: "Nodes have to be in one network for this; see which of them is not.",
+        });
       }
       return periodMs;
     },

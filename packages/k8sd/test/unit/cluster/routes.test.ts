@@ -55,6 +55,28 @@ describe("routes to the pods of other nodes", () => {
     ]);
   });
 
+  test("one that the host refuses keeps none of the others back, and is told of each time", async () => {
+    const done: string[] = [];
+    const run: Host["run"] = async ([, ...argv]) => {
+      if (argv.includes("show")) return { exitCode: 0, stdout: "10.1.9.0/24 via 10.0.0.8 dev eth0 \n", stderr: "" };
+      if (argv.includes("10.1.2.0/24")) throw new Error("Nexthop has invalid gateway.");
+      done.push(argv.join(" "));
+      return { exitCode: 0, stdout: "", stderr: "" };
+    };
+    const members = ["n1", "n2", "n3"].map((id) => aMember(id));
+    const routes = createRoutes("n1", { run, members: () => members });
+    await expect(routes.reconcile(AbortSignal.timeout(1_000))).rejects.toThrow(
+      "cannot route to the Pods of other nodes: 10.1.2.0/24 via 10.0.0.2: Nexthop has invalid gateway.",
+    );
+    expect(done).toEqual([
+      "-4 route replace 10.1.3.0/24 via 10.0.0.3 proto 107",
+      "-4 route del 10.1.9.0/24 proto 107",
+      "-6 route replace fd01::200/120 via fd00::2 proto 107",
+      "-6 route replace fd01::300/120 via fd00::3 proto 107",
+      "-6 route del 10.1.9.0/24 proto 107",
+    ]);
+  });
+
   test("before anybody is known nothing is touched", async () => {
     const run: Host["run"] = () => Promise.reject(new Error("touched"));
     await createRoutes("n1", { run, members: () => [] }).reconcile(AbortSignal.timeout(1_000));
