@@ -6,7 +6,7 @@ import type { Host } from "./hosts/types.ts";
 import { callDaemon, daemonSocket, waitForDaemon } from "./node.ts";
 import type { Staged } from "./stage.ts";
 
-const log = "/var/log/k8sd.log";
+export const agentLog = "/var/log/k8sd.log";
 
 export interface AgentsOptions {
   readonly staged: Staged;
@@ -44,13 +44,14 @@ export async function removeAgents(hosts: readonly Host[]): Promise<void> {
   await Promise.all(hosts.map((host) => host[Symbol.asyncDispose]()));
 }
 
-/** Started as a script would do it; it lives on when the command ends. */
-export async function startAgent(host: Host): Promise<void> {
+/** Started as a script would do it; it lives on when the command ends. @returns its process id */
+export async function startAgent(host: Host): Promise<string> {
   const command = "k8sd --service-manager supervisor --agent-only";
-  await host.run("sh", "-c", `setsid ${command} >>${log} 2>&1 </dev/null &`);
+  const { stdout } = await host.run("sh", "-c", `setsid ${command} >>${agentLog} 2>&1 </dev/null & echo $!`);
   await waitForDaemon(host).catch(async (error: unknown) => {
-    throw new Error(await host.readFile(log), { cause: error });
+    throw new Error(await host.readFile(agentLog), { cause: error });
   });
+  return stdout.trim();
 }
 
 export interface TimedAnswer {

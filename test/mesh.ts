@@ -1,21 +1,6 @@
+import type { MeshStatus } from "@k8sd/api-types";
 import type { Host } from "./hosts/types.ts";
 import { callDaemon } from "./node.ts";
-
-export interface MeshPeer {
-  readonly name: string;
-  readonly role: string;
-  readonly state: string;
-  readonly addresses: readonly string[];
-  readonly "round-trip-ms"?: number;
-  readonly problem?: { readonly reason: string; readonly detail: string };
-}
-
-interface MeshStatus {
-  readonly running: boolean;
-  readonly reason?: string;
-  readonly replica: { readonly epoch: number; readonly revision: number };
-  readonly peers: readonly MeshPeer[];
-}
 
 /** What `k8s mesh` shows on the host. */
 export async function meshOf(host: Host): Promise<MeshStatus> {

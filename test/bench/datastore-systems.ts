@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdir, readdir, readFile, stat } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { databaseArgs, startPostgres } from "../datastore/support/postgres.ts";
+import { freePort } from "../datastore/support/servers.ts";
 import type { DatastorePrograms } from "./datastore-programs.ts";
 
 /** The last one is ours as well. */
@@ -123,12 +124,4 @@ async function reachable(child: ChildProcess, name: string, port: number): Promi
       socket.destroy();
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  return address && typeof address === "object" ? address.port : 0;
 }

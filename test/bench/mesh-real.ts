@@ -3,10 +3,12 @@ import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { Mesh } from "@k8sd/k8sd/mesh/mesh.ts";
+import { until } from "../hosts/until.ts";
 import { type Figure, figure } from "./result.ts";
 
 const count = 5;
 const deadlineMs = 30_000;
+const settled = { what: "the mesh to settle", timeoutMs: deadlineMs, everyMs: 5 };
 
 /** Five nodes with libp2p in one process, which is started for it: its memory is what is measured. */
 export async function realMesh(): Promise<readonly Figure[]> {
@@ -61,17 +63,17 @@ async function measure(): Promise<Measured> {
   nodes.push(...(await Promise.all(Array.from({ length: count - 1 }, (_, index) => start(index + 1)))));
   for (const { mesh } of nodes) mesh.setMembers(nodes.map(({ member }) => member));
   const states = (mesh: Mesh): string[] => [...mesh.view().values()].map(({ state }) => state);
-  await until(() => nodes.every(({ mesh }) => states(mesh).every((state) => state === "alive")));
+  await until(() => nodes.every(({ mesh }) => states(mesh).every((state) => state === "alive")), settled);
   const joinMs = performance.now() - began;
   const published = performance.now();
   nodes[0]?.mesh.publish({ epoch: 1, revision: 1, records: [{ key: "members/1", value: "one", revision: 1 }] });
-  await until(() => nodes.every(({ mesh }) => mesh.replica.head.revision === 1));
+  await until(() => nodes.every(({ mesh }) => mesh.replica.head.revision === 1), settled);
   const spreadMs = performance.now() - published;
   const allMiB = residentMiB();
   const gone = nodes.pop();
   const stopped = performance.now();
   await gone?.mesh.stop();
-  await until(() => nodes.every(({ mesh }) => mesh.view().get(gone?.id ?? "")?.state === "dead"));
+  await until(() => nodes.every(({ mesh }) => mesh.view().get(gone?.id ?? "")?.state === "dead"), settled);
   const detectMs = performance.now() - stopped;
   await Promise.all(nodes.map(({ mesh }) => mesh.stop()));
   return { bareMiB, oneMiB, allMiB, joinMs, detectMs, spreadMs };
@@ -80,16 +82,6 @@ async function measure(): Promise<Measured> {
 function residentMiB(): number {
   globalThis.gc?.();
   return process.memoryUsage.rss() / 2 ** 20;
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + deadlineMs;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error("cannot measure the mesh: it did not settle");
-    await new Promise((resolve) => {
-      setTimeout(resolve, 5);
-    });
-  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) process.stdout.write(JSON.stringify(await measure()));

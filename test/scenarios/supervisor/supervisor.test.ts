@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { agentLog, startAgent } from "../../agents.ts";
 import { k8s } from "../../expect-node.ts";
 import { hostsUnavailable } from "../../hosts/available.ts";
 import { createHost } from "../../hosts/host.ts";
@@ -12,7 +13,6 @@ if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 const state = "/var/snap/k8s/common";
 const record = `${state}/lock/processes/k8s-datastore`;
-const log = "/var/log/k8sd.log";
 
 describe.skipIf(reason !== undefined)("k8sd without systemd", () => {
   let host: Host;
@@ -24,28 +24,19 @@ describe.skipIf(reason !== undefined)("k8sd without systemd", () => {
       usrLayers: staged.usrLayers,
       binds: [{ from: staged.snap, to: "/snap/k8s/current", readOnly: true }],
     });
-    await startDaemon();
+    daemon = await startAgent(host);
   });
   afterAll(() => host?.[Symbol.asyncDispose]());
 
-  /** Started as a script would do it; it lives on when the command ends. */
-  async function startDaemon(): Promise<void> {
-    const command = `k8sd --service-manager supervisor --agent-only`;
-    const { stdout } = await host.run("sh", "-c", `setsid ${command} >>${log} 2>&1 </dev/null & echo $!`);
-    daemon = stdout.trim();
-    await waitForDaemon(host).catch(async (error: unknown) => {
-      throw new Error(await host.readFile(log), { cause: error });
-    });
-  }
-
   async function bootstrap(): Promise<void> {
     const { exitCode, stderr } = await k8s(host, ["bootstrap", "--address", host.address]);
-    if (exitCode !== 0) throw new Error(`${stderr}\n${await host.readFile(log)}`);
+    if (exitCode !== 0) throw new Error(`${stderr}\n${await host.readFile(agentLog)}`);
   }
 
   async function becomesReady(): Promise<void> {
     const { stdout, stderr } = await k8s(host, ["status", "--wait-ready", "--timeout", "20s"]);
-    if (!/^cluster status: +ready\n/.test(stdout)) throw new Error(`${stdout}${stderr}\n${await host.readFile(log)}`);
+    if (!/^cluster status: +ready\n/.test(stdout))
+      throw new Error(`${stdout}${stderr}\n${await host.readFile(agentLog)}`);
   }
 
   /** Process id of the datastore as the supervisor recorded it. */
@@ -81,10 +72,10 @@ describe.skipIf(reason !== undefined)("k8sd without systemd", () => {
     await host.run("kill", "-9", daemon);
     await ends(daemon);
     expect(await lives(running)).toBe(true);
-    await startDaemon();
+    daemon = await startAgent(host);
     await becomesReady();
     expect(await datastore()).toBe(running);
-    expect(await host.readFile(log)).toContain("Took over a running service");
+    expect(await host.readFile(agentLog)).toContain("Took over a running service");
   });
 
   test("an adopted datastore that is killed comes back", async () => {
@@ -100,7 +91,7 @@ describe.skipIf(reason !== undefined)("k8sd without systemd", () => {
     await host.run("kill", "-9", daemon, killed);
     await ends(daemon);
     await ends(killed);
-    await startDaemon();
+    daemon = await startAgent(host);
     await becomesReady();
     expect(await datastore()).not.toBe(killed);
   });
@@ -110,7 +101,7 @@ describe.skipIf(reason !== undefined)("k8sd without systemd", () => {
     await host.run("kill", "-TERM", daemon);
     await ends(daemon);
     expect(await lives(running)).toBe(true);
-    await startDaemon();
+    daemon = await startAgent(host);
     await becomesReady();
     expect(await datastore()).toBe(running);
   });
@@ -119,7 +110,7 @@ describe.skipIf(reason !== undefined)("k8sd without systemd", () => {
     const { stdout: name } = await k8s(host, ["local-node-status", "--output-format", "json"]);
     await host.cutPower();
     await host.boot();
-    await startDaemon();
+    daemon = await startAgent(host);
     await becomesReady();
     expect((await k8s(host, ["local-node-status", "--output-format", "json"])).stdout).toBe(name);
   });
@@ -135,7 +126,7 @@ describe.skipIf(reason !== undefined)("k8sd that is not root", () => {
     });
     await host.run("sh", "-c", `mkdir -p ${state} && chown 65534 ${state}`);
     const command = "setpriv --reuid=65534 --clear-groups k8sd --service-manager supervisor --agent-only";
-    await host.run("sh", "-c", `setsid ${command} >>${log} 2>&1 </dev/null & echo $!`);
+    await host.run("sh", "-c", `setsid ${command} >>${agentLog} 2>&1 </dev/null & echo $!`);
     await waitForDaemon(host);
     const before = await host.snapshot();
     const { exitCode, stderr } = await k8s(host, ["bootstrap", "--address", host.address]);
