@@ -41,7 +41,9 @@ export async function drain(kube: KubeClient, options: DrainOptions): Promise<re
 async function evictable(kube: KubeClient, nodeName: string, signal: AbortSignal): Promise<readonly Pod[]> {
   const { items } = await kube.list(pods, { fieldSelector: `spec.nodeName=${nodeName}`, signal });
   return items.filter(({ metadata, status }) => {
-    const over = status?.phase === "Succeeded" || status?.phase === "Failed";
+    // One that is being deleted is so until its kubelet says that it has gone, which a removed node's cannot.
+    const over =
+      metadata?.deletionTimestamp === undefined && (status?.phase === "Succeeded" || status?.phase === "Failed");
     const ofTheNode = metadata?.ownerReferences?.some(({ kind }) => kind === "DaemonSet" || kind === "Node") ?? false;
     return !over && !ofTheNode;
   });
