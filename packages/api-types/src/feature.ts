@@ -19,11 +19,3 @@ export const featureStatus = z.object({
   "updated-at": timestamp,
 });
 export type FeatureStatus = z.infer<typeof featureStatus>;
-
-/** Status of a feature that nobody has reconciled yet. */
-export const unknownFeatureStatus: FeatureStatus = {
-  enabled: false,
-  message: "",
-  version: "",
-  "updated-at": "0001-01-01T00:00:00Z",
-};

@@ -81,7 +81,7 @@ export function requireRoot(deps: CliDeps): void {
     throw new CliError("You do not have enough permissions. Please re-run the command with sudo.\n");
 }
 
-export function stateDirectory(command: Command, deps: CliDeps): string {
+function stateDirectory(command: Command, deps: CliDeps): string {
   const { stateDir } = command.optsWithGlobals<{ stateDir?: string }>();
   if (stateDir) return stateDir;
   return `${deps.env.SNAP_COMMON || "/var/snap/k8s/common"}/var/lib/k8sd/state`;

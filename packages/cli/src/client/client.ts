@@ -50,7 +50,7 @@ export function queryError(method: string, path: string, error: unknown): QueryE
 }
 
 /** Asks at once, and again only while nobody listens yet or the daemon says that it is starting. */
-export async function whileStarting<T>(signal: AbortSignal, patienceMs: number, ask: () => Promise<T>): Promise<T> {
+async function whileStarting<T>(signal: AbortSignal, patienceMs: number, ask: () => Promise<T>): Promise<T> {
   const begun = Date.now();
   for (;;) {
     try {

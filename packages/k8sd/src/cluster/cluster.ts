@@ -84,8 +84,6 @@ type Member = NodeIdentity<BootstrapInput>;
 const bootstrapCeilingMs = 3_600_000;
 const capiTokenKey = "k8sd/tokens/capi";
 
-export type Cluster = ReturnType<typeof createCluster>;
-
 /** What the daemon answers about the node and its cluster, and the changes it makes to them. Knows no transport. */
 export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
   const { host, identity, runner, journal } = deps;

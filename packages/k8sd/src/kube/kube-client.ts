@@ -2,7 +2,6 @@ import { AppError } from "../lib/app-error.ts";
 import { parseKubeconfig } from "./kubeconfig.ts";
 import { type KubeObject, type ObjectRef, pods, type Resource, resourcePath } from "./resources.ts";
 import { type ApiRequest, createTransport, parseJson } from "./transport.ts";
-import { type WatchEvent, type WatchOptions, watchResource } from "./watch.ts";
 
 export interface CallOptions {
   readonly signal: AbortSignal;
@@ -34,24 +33,12 @@ export interface KubeClient extends Disposable {
   create<T extends KubeObject>(resource: Resource<T>, object: T, options: CallOptions): Promise<T>;
   /** Asks a Pod to go elsewhere. Kind "conflict" or "unavailable": its disruption budget does not allow it now. */
   evict(ref: { readonly namespace: string; readonly name: string }, options: CallOptions): Promise<void>;
-  /** Server-side apply: the fields given become ours (`fieldManager`), by force when another manager has them. */
-  apply<T extends KubeObject>(resource: Resource<T>, object: T, options: ApplyOptions): Promise<T>;
   /** JSON merge patch: null removes a field. */
   patch<T extends KubeObject>(resource: Resource<T>, ref: NamedRef, patch: object, options: CallOptions): Promise<T>;
   /** @returns false when there was nothing to delete */
   delete(resource: Resource<KubeObject>, ref: NamedRef, options: DeleteOptions): Promise<boolean>;
   /** Any other path, as text: `/readyz`, `/version`, a Pod's log. */
   raw(path: `/${string}`, options: CallOptions): Promise<string>;
-  /** Follows changes until it is aborted: resumes by itself, lists anew where it must; throws what retrying cannot help. */
-  watch<T extends KubeObject>(
-    resource: Resource<T>,
-    options: WatchOptions,
-  ): AsyncGenerator<WatchEvent<T>, void, undefined>;
-}
-
-export interface ApplyOptions extends CallOptions {
-  readonly fieldManager: string;
-  readonly subresource?: string;
 }
 
 export interface DeleteOptions extends CallOptions {
@@ -76,7 +63,7 @@ export function createKubeClient(kubeconfig: string): KubeClient {
   }
 
   async function list<T extends KubeObject>(resource: Resource<T>, options: ListOptions): Promise<KubeList<T>> {
-    const path = `${resourcePath(resource, options)}${query(selectors(options))}`;
+    const path = `${resourcePath(resource, options)}${query({ labelSelector: options.labelSelector, fieldSelector: options.fieldSelector })}`;
     const found = await json<{ items?: T[] | null; metadata?: { resourceVersion?: string } }>(
       { what: `list ${resource.plural}`, method: "GET", path },
       options,
@@ -100,13 +87,6 @@ export function createKubeClient(kubeconfig: string): KubeClient {
       const path = resourcePath(pods, { ...ref, subresource: "eviction" });
       const body = { apiVersion: "policy/v1", kind: "Eviction", metadata: ref };
       await json({ what: `evict ${title(pods, ref)}`, method: "POST", path, body }, options);
-    },
-    apply: (resource, object, options) => {
-      const ref = refOf(resource, object, options.subresource);
-      const path = `${resourcePath(resource, ref)}${query({ fieldManager: options.fieldManager, force: "true" })}`;
-      // JSON is YAML, and the only patch type the API has for apply is named after YAML.
-      const contentType = "application/apply-patch+yaml";
-      return json({ what: `apply ${title(resource, ref)}`, method: "PATCH", path, body: object, contentType }, options);
     },
     patch: (resource, ref, patch, options) =>
       json(
@@ -138,25 +118,6 @@ export function createKubeClient(kubeconfig: string): KubeClient {
         signal: options.signal,
         deadlineMs: deadlineOf(options),
       }),
-    watch: (resource, options) =>
-      watchResource(options, {
-        list: (signal) => list(resource, { ...options, signal }),
-        open: (resourceVersion, timeoutSeconds, signal) =>
-          transport.lines({
-            what: `watch ${resource.plural}`,
-            method: "GET",
-            path: `${resourcePath(resource, definedNamespace(options.namespace))}${query({
-              ...selectors(options),
-              watch: "true",
-              allowWatchBookmarks: "true",
-              resourceVersion,
-              timeoutSeconds: String(timeoutSeconds),
-            })}`,
-            signal,
-            // The server ends the watch at its own time; this is for a server that is gone without a word.
-            deadlineMs: (timeoutSeconds + 15) * 1000,
-          }),
-      }),
     [Symbol.dispose]: () => transport.close(),
   };
 }
@@ -165,23 +126,8 @@ function deadlineOf(options: CallOptions): number {
   return options.deadlineMs ?? defaultDeadlineMs;
 }
 
-function refOf(resource: Resource<KubeObject>, object: KubeObject, subresource: string | undefined): NamedRef {
-  const name = object.metadata?.name;
-  if (name === undefined)
-    throw new AppError("internal", `cannot apply an object of ${resource.plural}: it has no name`);
-  return {
-    name,
-    ...definedNamespace(object.metadata?.namespace),
-    ...(subresource === undefined ? {} : { subresource }),
-  };
-}
-
 function definedNamespace(namespace: string | undefined): Pick<ObjectRef, "namespace"> {
   return namespace === undefined ? {} : { namespace };
-}
-
-function selectors(options: Pick<ListOptions, "labelSelector" | "fieldSelector">): Record<string, string | undefined> {
-  return { labelSelector: options.labelSelector, fieldSelector: options.fieldSelector };
 }
 
 function query(values: Readonly<Record<string, string | undefined>>): string {

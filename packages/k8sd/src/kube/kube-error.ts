@@ -47,11 +47,6 @@ export function statusError(what: string, code: number, body: unknown): AppError
   });
 }
 
-/** True when a watch has to start over from a list, because the server has forgotten the version it would resume at. */
-export function isExpired(error: unknown): boolean {
-  return error instanceof AppError && (error.details.code === 410 || error.details.reason === "Expired");
-}
-
 /** What happened to a request that got no whole answer. */
 export function requestError(what: string, cause: unknown, caller: AbortSignal, deadline: AbortSignal): AppError {
   if (cause instanceof AppError) return cause;

@@ -41,28 +41,12 @@ export interface ConfigMap extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
 }
 
-export interface Namespace extends KubeObject {
-  readonly status?: { readonly phase?: string };
-}
-
 export interface Pod extends KubeObject {
   readonly spec?: { readonly nodeName?: string };
   readonly status?: {
     readonly phase?: string;
     readonly podIP?: string;
     readonly conditions?: readonly Condition[];
-  };
-}
-
-export interface Service extends KubeObject {
-  readonly spec?: {
-    readonly clusterIP?: string;
-    readonly selector?: Readonly<Record<string, string>>;
-    readonly ports?: readonly {
-      readonly name?: string;
-      readonly port: number;
-      readonly targetPort?: number | string;
-    }[];
   };
 }
 
@@ -77,10 +61,8 @@ export interface Resource<T extends KubeObject> {
 }
 
 export const nodes: Resource<Node> = { api: "/api/v1", plural: "nodes", namespaced: false };
-export const namespaces: Resource<Namespace> = { api: "/api/v1", plural: "namespaces", namespaced: false };
 export const configMaps: Resource<ConfigMap> = { api: "/api/v1", plural: "configmaps", namespaced: true };
 export const pods: Resource<Pod> = { api: "/api/v1", plural: "pods", namespaced: true };
-export const services: Resource<Service> = { api: "/api/v1", plural: "services", namespaced: true };
 
 /** One object, or with no name the collection. A namespaced collection without namespace is that of all namespaces. */
 export interface ObjectRef {

@@ -20,15 +20,11 @@ export interface ApiRequest {
 export interface Transport {
   /** The whole answer, of any status below 300. */
   text(request: ApiRequest): Promise<string>;
-  /** The answer line by line, as it arrives. Ends with the answer; leaving the loop closes the connection. */
-  lines(request: ApiRequest): AsyncGenerator<string, void, undefined>;
   close(): void;
 }
 
 /** Above a list of 10,000 objects; below what would put the daemon's memory at risk. */
 const maxAnswerBytes = 128 * 1024 * 1024;
-/** The API stores no object above 1.5 MiB, and an event holds one. */
-const maxLineBytes = 8 * 1024 * 1024;
 const maxErrorBytes = 64 * 1024;
 
 /** HTTPS with the client certificate of a kubeconfig, over connections that are kept. */
@@ -86,20 +82,6 @@ export function createTransport(config: KubeconfigContent): Transport {
   return {
     text: (call) => guarded(call, async (signal) => readText(await open(call, signal), maxAnswerBytes)),
 
-    async *lines(call) {
-      const deadline = withDeadline(call.signal, call.deadlineMs);
-      let answer: IncomingMessage | undefined;
-      try {
-        deadline.throwIfAborted();
-        answer = await open(call, deadline);
-        yield* splitLines(answer);
-      } catch (cause) {
-        throw requestError(call.what, cause, call.signal, deadline);
-      } finally {
-        answer?.destroy();
-      }
-    },
-
     close: () => agent.destroy(),
   };
 }
@@ -122,24 +104,6 @@ async function readText(answer: IncomingMessage, limit: number): Promise<string>
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
-}
-
-async function* splitLines(answer: IncomingMessage): AsyncGenerator<string, void, undefined> {
-  const pending: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    let start = 0;
-    for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, start)) {
-      pending.push(chunk.subarray(start, end));
-      const line = Buffer.concat(pending.splice(0)).toString("utf8");
-      size = 0;
-      start = end + 1;
-      if (line !== "") yield line;
-    }
-    if (start < chunk.length) pending.push(chunk.subarray(start));
-    size += chunk.length - start;
-    if (size > maxLineBytes) throw tooLarge("line", maxLineBytes);
-  }
 }
 
 function tooLarge(what: string, limit: number): AppError {

@@ -24,8 +24,6 @@ export interface MovesDeps {
   readonly now: () => number;
 }
 
-export type Moves = ReturnType<typeof createMoves>;
-
 /** The cluster's side: other members have moved. */
 export function createMoves(deps: MovesDeps) {
   async function memberOf(key: string | undefined, members: readonly MemberRecord[]): Promise<MemberRecord> {

@@ -89,7 +89,6 @@ export type ResolvedClusterConfig = ClusterConfig & {
 };
 
 export const datastoreTypes = ["sqlite", "etcd", "external"] as const;
-export type DatastoreType = (typeof datastoreTypes)[number];
 
 export const nodeServices = [
   "kube-apiserver",

@@ -48,8 +48,6 @@ export interface Caller {
   readonly key?: string;
 }
 
-export type Members = ReturnType<typeof createMembers>;
-
 const releaseMs = 10_000;
 
 /** The cluster's side of a join: who comes in is recorded here, and gets what a member needs. */

@@ -37,8 +37,6 @@ interface Holder {
 export const sealRecordKey = "k8sd/seal/key";
 const holdersPrefix = "k8sd/seal/holders/";
 
-export type Rotation = ReturnType<typeof createRotation>;
-
 /**
  * One key of the seal follows another:
  *

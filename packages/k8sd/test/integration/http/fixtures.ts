@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TLSSocket } from "node:tls";
 import type { ClusterStatus, Envelope, OperationEvent } from "@k8sd/api-types";
-import { unknownFeatureStatus } from "@k8sd/api-types";
 import { pino } from "pino";
 import { createHttpApp } from "../../../src/http/app.ts";
 import type { Domain, OperationRun } from "../../../src/http/domain.ts";
@@ -32,7 +31,7 @@ export function keyPair(commonName: string, now = new Date()): TlsKeyPair {
   return { cert: selfSign(template, key), key: privateKeyPem(key) };
 }
 
-const featureStatus = unknownFeatureStatus;
+const featureStatus = { enabled: false, message: "", version: "", "updated-at": "0001-01-01T00:00:00Z" };
 export const clusterStatus: ClusterStatus = {
   ready: true,
   members: [{ name: "n1", address: "10.0.0.1:6400", "cluster-role": "control-plane", "datastore-role": "voter" }],

@@ -4,12 +4,6 @@ import type { Change, Past } from "../store.ts";
 import type { Connection, Row, Sql } from "./connection.ts";
 import { type State, toState } from "./schema.ts";
 
-/** Fetches one thing; the same name means the same thing. */
-export interface Query<T> {
-  readonly name: string;
-  fetch(connection: Connection): Promise<T>;
-}
-
 export interface LeaseState {
   readonly ttl: number;
   /** By the database's clock; 0 or less: it is over and not yet taken away. */
