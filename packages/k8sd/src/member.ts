@@ -60,7 +60,7 @@ export interface MemberDeps {
     readonly takeAway: TakeAway;
     readonly orphans: Orphans;
     readonly link: () => Promise<ClusterLink | undefined>;
-    readonly wasRemoved: () => void;
+    readonly wasRemoved: () => Promise<void>;
   };
   readonly longDead: RemoveLongDead;
   readonly notices: Notices;

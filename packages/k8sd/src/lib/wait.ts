@@ -44,10 +44,12 @@ export async function poll<T>(
       if (error instanceof AppError && !error.retryable && !deadline.aborted) throw error;
       if (!deadline.aborted) last = error;
     }
-    options.signal.throwIfAborted();
+    // When the time of whoever asked is over first, the reason is as good to know.
+    if (!isTimeout(options.signal)) options.signal.throwIfAborted();
     if (deadline.aborted) {
       const reason = last === undefined ? "" : `: ${errorText(last)}`;
-      throw new AppError("timeout", `cannot ${options.what} within ${options.deadlineMs / 1000} s${reason}`, {
+      const time = options.signal.aborted ? "in time" : `within ${options.deadlineMs / 1000} s`;
+      throw new AppError("timeout", `cannot ${options.what} ${time}${reason}`, {
         cause: last,
         ...(options.remedy === undefined ? {} : { remedy: options.remedy }),
       });
@@ -64,6 +66,10 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
+}
+
+function isTimeout({ aborted, reason }: AbortSignal): boolean {
+  return aborted && reason instanceof DOMException && reason.name === "TimeoutError";
 }
 
 /** The promise's outcome, or the signal's reason if that comes first; the work behind the promise goes on. */

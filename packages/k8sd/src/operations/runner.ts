@@ -7,8 +7,9 @@ import type { Journal, JournaledOperation } from "../node-db/journal.ts";
 import type { BoundaryHook } from "./boundary.ts";
 import { createEventLog } from "./event-log.ts";
 import { createExecution } from "./execution.ts";
-import { errorFromJson, failureOf, timeoutError } from "./outcome.ts";
+import { errorToJson, failureOf, timeoutError } from "./outcome.ts";
 import type { Executor, Executors, Json, OperationKind, Plan, Step } from "./plan.ts";
+import { pastEvents, replay } from "./replay.ts";
 
 export interface OperationRun {
   readonly id: string;
@@ -33,6 +34,11 @@ export interface Runner {
   /** What happened in an operation so far. */
   events(id: string): readonly OperationEvent[];
   list(): readonly JournaledOperation[];
+  /**
+   * Ends what is final of these kinds and does not get on, without taking anything back: somebody else finishes it, or what
+   * comes in its place makes it pointless. Otherwise it would be tried for ever, and nothing else could begin.
+   */
+  giveUp(kinds: readonly OperationKind[], reason: AppError): Promise<void>;
   /** Takes back what is not yet final. False: there is no such operation, or it is final or over. */
   cancel(id: string): boolean;
   /**
@@ -163,45 +169,14 @@ export function createRunner(deps: RunnerDeps): Runner {
     await sleep(againMs, stopping.signal).catch(() => {
       // The next start of the daemon goes on.
     });
-    if (live === undefined && !stopping.signal.aborted) launch(operation, plan, undoTimeoutMs, "resume");
-  }
-
-  /** The journal keeps the last state of each step. */
-  function pastEvents(operation: JournaledOperation): readonly OperationEvent[] {
-    const plan = JSON.parse(operation.plan) as Plan<Step>;
-    return journal.steps(operation.id).map((entry) => ({
-      operation: operation.id,
-      kind: operation.kind,
-      step: entry.step + 1,
-      of: plan.steps.length,
-      title: plan.steps[entry.step]?.title ?? "",
-      state: entry.state,
-      elapsedMs: entry.elapsedMs,
-    }));
-  }
-
-  function replay(operation: JournaledOperation): OperationRun {
-    const plan = JSON.parse(operation.plan) as Plan<Step>;
-    const events = createEventLog(pastEvents(operation));
-    events.end();
-    const result =
-      operation.state === "done"
-        ? Promise.resolve(operation.result === undefined ? plan.result : (JSON.parse(operation.result) as Json))
-        : Promise.reject(
-            operation.error === undefined
-              ? new AppError("cancelled", `cannot finish ${operation.kind}: it was taken back`)
-              : errorFromJson(operation.error),
-          );
-    result.catch(() => {
-      // The caller that asked for the operation gets it; a replay that nobody awaits is no fault.
-    });
-    return { id: operation.id, events: events.read(), result };
+    const isOver = journal.byId(operation.id)?.finishedAt !== undefined;
+    if (live === undefined && !isOver && !stopping.signal.aborted) launch(operation, plan, undoTimeoutMs, "resume");
   }
 
   function find(requestId: string): OperationRun | undefined {
     if (live?.requestId === requestId) return live.run;
     const known = journal.byRequest(requestId);
-    return known && replay(known);
+    return known && replay(known, journal);
   }
 
   return {
@@ -244,9 +219,22 @@ export function createRunner(deps: RunnerDeps): Runner {
     events: (id) => {
       if (live?.run.id === id) return live.seen();
       const operation = journal.byId(id);
-      return operation === undefined ? [] : pastEvents(operation);
+      return operation === undefined ? [] : pastEvents(operation, journal);
     },
     list: () => journal.latest(50),
+    giveUp: async (kinds, reason) => {
+      for (const operation of journal.unfinished()) {
+        const plan = JSON.parse(operation.plan) as Plan<Step>;
+        const isFinal = journal.steps(operation.id).some(({ step, state }) => step === plan.commit && state === "done");
+        if (!isFinal || !kinds.includes(plan.operation)) continue;
+        journal.finish(operation.id, "undone", { error: errorToJson(reason) });
+        if (live?.run.id !== operation.id) continue;
+        live.abort.abort(reason);
+        await live.run.result.catch(() => {
+          // This is what it ends with.
+        });
+      }
+    },
     cancel: (id) => {
       if (live?.run.id !== id || live.committed()) return false;
       live.abort.abort(new AppError("cancelled", `cannot finish ${live.kind}: it was cancelled`));

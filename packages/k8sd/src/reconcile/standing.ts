@@ -10,8 +10,8 @@ export interface StandingDeps {
   /** Undefined where there is nobody else to ask. */
   readonly link: () => Promise<Pick<ClusterLink, "standing" | "advance"> | undefined>;
   readonly notices: Pick<Notices, "set">;
-  /** The cluster says that this node is out: it cleans up. */
-  readonly removed: () => void;
+  /** The cluster says that this node is out: it begins to clean up. */
+  readonly removed: () => Promise<void>;
 }
 
 type Self = Pick<BootstrapInput, "nodeId" | "epoch" | "incarnation" | "declined"> & {
@@ -39,8 +39,7 @@ export function createStanding(read: () => Self, deps: StandingDeps): Reconciler
     const answer = await link.standing(signal);
     switch (judge(self, answer)) {
       case "removed":
-        deps.removed();
-        return;
+        return deps.removed();
       case "forgotten":
         deps.notices.set(condition, forgottenNotice(self, self.view.role, answer));
         return;

@@ -45,7 +45,7 @@ export function createMoves(deps: MovesDeps) {
       const member = await memberOf(key, members);
       const { addresses, "k8sd-address": k8sdAddress, requests } = request;
       refuseAddresses(member, addresses, k8sdAddress, members);
-      refuseServed({ ...member, addresses, k8sdAddress }, await servedNames(deps.paths));
+      refuseServed({ ...member, addresses, k8sdAddress }, await servedNames(deps.paths), members);
       refuseTakenPeer({ id: member.id, meshPeer: request["mesh-peer"] }, members);
       if (config === undefined) throw new AppError("unavailable", "cannot take a new address: no cluster is recorded");
       const claim = { ...member, addresses, k8sdAddress, nodeId: member.id, secret: "", source };

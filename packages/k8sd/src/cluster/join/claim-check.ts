@@ -30,10 +30,16 @@ export function refuseOddName({ name }: Pick<Claim, "name">): void {
  * A worker's certificates are signed by the authority that clients of the API server trust, and carry what the worker says
  * that its name and addresses are. It must not be able to pass for the API server with them.
  */
-export function refuseServed({ name, role, addresses }: Claimed, served: SubjectAltNames): void {
+export function refuseServed(
+  { name, role, addresses }: Claimed,
+  served: SubjectAltNames,
+  members: readonly Pick<MemberRecord, "name" | "state">[],
+): void {
   if (role !== "worker") return;
+  // That of a member is refused as such.
+  const isMember = members.some((member) => member.name === name && member.state !== "removed");
   const taken = [
-    ...(served.dns.includes(name) ? [name] : []),
+    ...(served.dns.includes(name) && !isMember ? [name] : []),
     ...addresses.filter((address) => !isLoopback(address) && served.ip.includes(canonicalIp(address))),
   ];
   if (taken.length === 0) return;
@@ -43,16 +49,24 @@ export function refuseServed({ name, role, addresses }: Claimed, served: Subject
   });
 }
 
-/** Two members at one address would be one to etcd, and to whoever takes one of them out. */
+/**
+ * Two control planes at one address would be one to etcd: whoever takes the dead one out would take out the living. A worker
+ * may have the address of a machine that is gone; machines come and go with theirs.
+ */
 export function refuseTakenAddress(
-  { nodeId, name, k8sdAddress }: Pick<Claim, "nodeId" | "name" | "k8sdAddress">,
-  members: readonly Pick<MemberRecord, "id" | "name" | "state" | "k8sdAddress">[],
+  { nodeId, name, role, k8sdAddress }: Pick<Claim, "nodeId" | "name" | "role" | "k8sdAddress">,
+  members: readonly Pick<MemberRecord, "id" | "name" | "role" | "state" | "k8sdAddress">[],
 ): void {
+  if (role === "worker") return;
   const at = spelled(k8sdAddress);
   // That of its own name is told of as such.
   const other = members.find(
     (member) =>
-      member.id !== nodeId && member.state !== "removed" && member.name !== name && spelled(member.k8sdAddress) === at,
+      member.id !== nodeId &&
+      member.role === "control-plane" &&
+      member.state !== "removed" &&
+      member.name !== name &&
+      spelled(member.k8sdAddress) === at,
   );
   if (other === undefined) return;
   throw new AppError(

@@ -101,7 +101,7 @@ export function createMembers(deps: MembersDeps) {
       const members = await ledger.members(signal);
       refuseTakenPeer({ id: claim.nodeId, meshPeer: claim.meshPeer }, members);
       refuseTakenAddress(claim, members);
-      refuseServed(claim, await servedNames(deps.paths));
+      refuseServed(claim, await servedNames(deps.paths), members);
       refuseEngine(claim, config);
       await refuseVersions(claim, config, { ledger, kube: deps.kube }, signal);
     }

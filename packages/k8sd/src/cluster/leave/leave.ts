@@ -2,6 +2,7 @@ import type { Empty } from "@k8sd/api-types";
 import { AppError } from "../../lib/app-error.ts";
 import { withDeadline } from "../../lib/wait.ts";
 import { type DeferredRun, onceAsked } from "../../operations/deferred.ts";
+import type { OperationKind } from "../../operations/plan.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { checkEtcdBears } from "../remove/etcd.ts";
@@ -15,7 +16,7 @@ export interface LeaveOrder {
 }
 
 export interface LeaveStarterDeps {
-  readonly runner: Pick<Runner, "find" | "start">;
+  readonly runner: Pick<Runner, "find" | "start" | "giveUp">;
   readonly self: () => BootstrapInput;
   readonly members: () => readonly KnownMember[];
 }
@@ -26,6 +27,9 @@ const lookMs = 10_000;
 /** The node goes out of its cluster by itself. */
 export function createLeave(deps: LeaveStarterDeps) {
   const asked = onceAsked<Empty>(deps.runner, {});
+
+  const giveUp = (kinds: readonly OperationKind[]): Promise<void> =>
+    deps.runner.giveUp(kinds, new AppError("cancelled", "cannot finish: this node leaves its cluster"));
 
   async function begin({ force, timeoutMs }: LeaveOrder, requestId: string): Promise<OperationRun> {
     const { view, nodeId } = deps.self();
@@ -40,6 +44,8 @@ export function createLeave(deps: LeaveStarterDeps) {
         await checkEtcdBears({ view, member: view, others: addresses }, signal);
       }
     }
+    // Also where it waits for the cluster's consent already.
+    if (force) await giveUp(["leave", "remove", "rejoin"]);
     const plan = planLeave({ name: view.name, cluster: force ? "tells" : "asks" }, requestId);
     return deps.runner.start(plan, { timeoutMs: Math.min(timeoutMs === 0 ? ceilingMs : timeoutMs, ceilingMs) });
   }
@@ -49,10 +55,12 @@ export function createLeave(deps: LeaveStarterDeps) {
     leave: (order: LeaveOrder, { requestId }: { readonly requestId: string }): DeferredRun<Empty> =>
       asked.run(requestId, () => begin(order, requestId)),
     /** The cluster has taken this node out while it was away. */
-    wasRemoved: (requestId: string): OperationRun =>
-      deps.runner.start(planLeave({ name: deps.self().view.name, cluster: "knows" }, requestId), {
-        timeoutMs: ceilingMs,
-      }),
+    wasRemoved: async (requestId: string): Promise<OperationRun> => {
+      // What this node was doing for the cluster it cannot do any more.
+      await giveUp(["remove", "rejoin"]);
+      const plan = planLeave({ name: deps.self().view.name, cluster: "knows" }, requestId);
+      return deps.runner.start(plan, { timeoutMs: ceilingMs });
+    },
   };
 }
 

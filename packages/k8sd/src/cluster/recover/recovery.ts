@@ -18,7 +18,7 @@ export interface RecoveryDeps {
   readonly member: () => Self;
   readonly copies: Copies;
   readonly audit: Pick<Audit, "record">;
-  readonly runner: Pick<Runner, "find" | "start">;
+  readonly runner: Pick<Runner, "find" | "start" | "giveUp">;
   readonly now: () => number;
 }
 
@@ -48,6 +48,8 @@ export function createRecovery(deps: RecoveryDeps) {
     if (plan.refusal !== undefined && !(force && plan.refusal.forceable)) {
       throw new AppError("conflict", plan.refusal.message, { remedy: plan.refusal.remedy });
     }
+    // It needs the quorum that is lost; whoever sees the record of it finishes it.
+    await deps.runner.giveUp(["remove"], new AppError("cancelled", "cannot finish remove: a recovery came before it"));
     const result: RecoverResponse = { epoch: plan.epoch.to, backup: plan.backup, rejoin: [...plan.rejoin] };
     return deps.runner.start(planRecover(inputOf(self, seen.self, plan), { ...result }, requestId), {
       timeoutMs: limit,

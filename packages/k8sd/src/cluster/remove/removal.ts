@@ -73,9 +73,11 @@ export function createRemoval(deps: RemovalDeps) {
     orphans: createOrphans({ ...deps, self }),
     link,
     /** Said by the cluster. */
-    wasRemoved: (): void => {
+    wasRemoved: async (): Promise<void> => {
       deps.log.warn("The cluster has taken this node out; removing what belongs to it");
-      leave.wasRemoved(randomUUID()).result.catch(() => {
+      const { result } = await leave.wasRemoved(randomUUID());
+      // Not waited for: what looks is stopped by it.
+      result.catch(() => {
         // Logged by the runner; the next look tries again.
       });
     },

@@ -263,11 +263,12 @@ describe("a request for a place", () => {
     await expect(link.ask("moveMember", move, signal)).rejects.toThrow("the API server answers under 10.152.183.1");
   });
 
-  test("with the address of a member is refused with the member's name, and nothing is held", async () => {
+  test("of a control plane with the address of another is refused with that one's name, and nothing is held", async () => {
     await using node = await createNode("q5");
-    const joinToken = await token(founder, worker);
+    const joinToken = await token(founder, { name: "q5", worker: false, ttl: 0 });
     const link = await linkFor(node, joinToken);
-    const request = { ...aRequest(node, joinToken), "k8sd-address": founder.address };
+    const role = "control-plane" as const;
+    const request = { ...aRequest(node, joinToken), role, "k8sd-address": founder.address };
     await expect(link.reserve(request, AbortSignal.timeout(20_000))).rejects.toThrow(
       `n1, which is active, has the address ${founder.address}. Remove it with 'k8s remove-node n1'`,
     );

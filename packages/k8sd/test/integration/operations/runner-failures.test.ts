@@ -165,6 +165,30 @@ describe("an operation that is final", () => {
     await it.runner.stop();
   });
 
+  test("and does not get on can be given up for another one, for good; one that is not final cannot", async () => {
+    const asked: string[] = [];
+    using it = start(async ({ args }, { signal }) => {
+      asked.push(args);
+      if (args === "b") await sleep(60_000, signal);
+    });
+    const reason = new AppError("cancelled", "cannot finish bootstrap: something else came first");
+    const final = { ...planOf(), commit: 0 };
+    const { result } = it.runner.start(final, { timeoutMs: 60_000 });
+    await vi.waitFor(() => expect(asked).toEqual(["a", "b"]));
+    await it.runner.giveUp(["join"], reason);
+    expect(() => it.runner.start(planOf(), { timeoutMs: 5_000 })).toThrow("a bootstrap is under way");
+    await it.runner.giveUp(["bootstrap"], reason);
+    await expect(result).rejects.toThrow("something else came first");
+    await expect(it.runner.find(final.requestId)?.result).rejects.toThrow("something else came first");
+    // Nothing of it is taken back, and nothing is tried again.
+    expect([...it.world]).toEqual(["a", "b"]);
+    const open = it.runner.start(planOf(), { timeoutMs: 60_000 });
+    await vi.waitFor(() => expect(asked).toEqual(["a", "b", "a", "b"]));
+    await it.runner.giveUp(["bootstrap"], reason);
+    expect(it.runner.cancel(open.id)).toBe(true);
+    await expect(open.result).rejects.toThrow("it was cancelled");
+  });
+
   test("has what its steps found in its result, also for who asks later", async () => {
     using it = start(async (step, context) => {
       if (step.args === "a") context.add({ found: 1 });

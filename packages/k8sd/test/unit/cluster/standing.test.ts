@@ -56,7 +56,7 @@ async function look(said: StandingResponse) {
   notices.set("Membership", { reason: "before", message: "" });
   const link = { standing: async () => said, advance: async (action: string) => void done.push(action) };
   const self = { nodeId: "id", ...own, view: { role: "worker" } } as const;
-  const deps = { members: () => [], link: async () => link, notices, removed: () => void done.push("removed") };
+  const deps = { members: () => [], link: async () => link, notices, removed: async () => void done.push("removed") };
   await createStanding(() => self, deps).reconcile(new AbortController().signal);
   return { done, reasons: notices.all().map(({ reason }) => reason) };
 }
