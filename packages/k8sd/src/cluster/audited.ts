@@ -5,7 +5,9 @@ type What = Pick<AuditEntry, "action" | "details">;
 
 /** Who asked, and from where. */
 export interface Asker {
+  /** `root`, `member`, the name of the header whose token was right, `k8sd` for what it does by itself. */
   readonly actor: string;
+  /** The address it called from; `unix` for the control socket. */
   readonly source: string;
 }
 

@@ -72,9 +72,12 @@ export interface ClusterDeps {
 }
 
 export interface BootstrapOrder {
+  /** Cleaned host name. */
   readonly name: string;
+  /** As requested: it may be empty, or a CIDR. */
   readonly address: string;
   readonly config: BootstrapConfig;
+  /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }
 

@@ -5,11 +5,12 @@ import { createExclusive } from "../lib/exclusive.ts";
 import { withDeadline } from "../lib/wait.ts";
 import type { Audit } from "../node-db/audit.ts";
 import { fingerprint } from "../pki/expiry.ts";
+import type { Asker } from "./audited.ts";
 import type { Connections } from "./connections.ts";
 import { createLedger } from "./ledger.ts";
 import { type Admission, createAdmission, defaultHoldMs } from "./ledger-admission.ts";
 import type { Seal } from "./seal.ts";
-import { type Caller, createJoinTokens, type JoinTokens, type TokenOrder } from "./tokens.ts";
+import { createJoinTokens, type JoinTokens, type TokenOrder } from "./tokens.ts";
 import { encodeJoinToken } from "./tokens-encoding.ts";
 import { type JoinTokenRecord, tokenState } from "./tokens-rules.ts";
 import { type Swept, sweepTokens } from "./tokens-sweep.ts";
@@ -29,9 +30,9 @@ export interface TokenServiceDeps {
 /** What k8sd answers about join tokens; what a join calls on the side of the cluster. */
 export interface TokenService {
   /** The token as the node that joins gets it. */
-  create(order: TokenOrder, caller: Caller, signal: AbortSignal): Promise<string>;
+  create(order: TokenOrder, caller: Asker, signal: AbortSignal): Promise<string>;
   list(signal: AbortSignal): Promise<readonly JoinToken[]>;
-  revoke(id: string, caller: Caller, signal: AbortSignal): Promise<void>;
+  revoke(id: string, caller: Asker, signal: AbortSignal): Promise<void>;
   check: JoinTokens["check"];
   readonly admission: Admission;
   sweep(signal: AbortSignal): Promise<Swept>;

@@ -4,6 +4,7 @@ import type { Datastore } from "../datastore/datastore.ts";
 import { AppError } from "../lib/app-error.ts";
 import type { Audit } from "../node-db/audit.ts";
 import { constantTimeEqual } from "../pki/expiry.ts";
+import type { Asker } from "./audited.ts";
 import { parseCidr } from "./config/cidr.ts";
 import { createLedgerStore, type Guard, untilSwapped, type Write } from "./ledger-store.ts";
 import type { Seal } from "./seal.ts";
@@ -33,14 +34,6 @@ export interface TokenOrder {
   readonly cidrs: readonly string[];
 }
 
-/** Who asked, for the audit. */
-export interface Caller {
-  /** `root`, `capi`, `node n2`. */
-  readonly actor: string;
-  /** The address it called from; `unix` for the control socket. */
-  readonly source: string;
-}
-
 export interface IssuedToken {
   readonly secret: string;
   readonly token: JoinTokenRecord;
@@ -51,11 +44,11 @@ export interface JoinTokens {
    * A control plane that is asked for again gets the same secret while its token is valid, with the life and the binding
    * of the new request. A worker gets a new one each time.
    */
-  create(order: TokenOrder, caller: Caller, signal: AbortSignal): Promise<IssuedToken>;
+  create(order: TokenOrder, caller: Asker, signal: AbortSignal): Promise<IssuedToken>;
   /** The oldest first. */
   list(signal: AbortSignal): Promise<readonly JoinTokenRecord[]>;
   /** At once, also for nodes whose join is not finished. Again is no error. */
-  revoke(id: string, caller: Caller, signal: AbortSignal): Promise<void>;
+  revoke(id: string, caller: Asker, signal: AbortSignal): Promise<void>;
   /** The token with this secret in whatever state. Wrong secrets are counted per source, and refused above the limit. */
   find(secret: string, source: string, signal: AbortSignal): Promise<StoredToken>;
   /** The token if this node may join with it now, without a change to it. */

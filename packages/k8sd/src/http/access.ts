@@ -140,7 +140,7 @@ async function checkMonitor(incoming: IncomingMessage, domain: Domain, signal: A
   if (!user.groups.includes(monitors)) throw new HttpError(403, `${user.username} is not in the group ${monitors}`);
 }
 
-/** The Host header as sent; `headers.host` is not what arrived (see listeners.ts). */
+/** The Host header as sent; `headers.host` is not what arrived (see app.ts). */
 function hostOf(incoming: IncomingMessage): string {
   const at = incoming.rawHeaders.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === "host");
   return at === -1 ? "" : (incoming.rawHeaders[at + 1] ?? "");

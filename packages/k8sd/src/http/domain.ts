@@ -1,6 +1,5 @@
 import type {
   AdvanceRequest,
-  BootstrapConfig,
   ClusterEpoch,
   ClusterStatus,
   DatastoreCopy,
@@ -42,8 +41,19 @@ import type {
   SnapshotStoreStatus,
   StandingResponse,
 } from "@k8sd/api-types";
-import type { EtcdAccess } from "../pki/supplied.ts";
-import type { FetchOrder, RestoreOrder, SaveSnapshotOrder } from "./snapshot-orders.ts";
+import type { SetAddressOrder } from "../cluster/address/address.ts";
+import type { Asker } from "../cluster/audited.ts";
+import type { TokenUser } from "../cluster/auth-tokens.ts";
+import type { BootstrapOrder } from "../cluster/cluster.ts";
+import type { JoinOrder } from "../cluster/join/prepare.ts";
+import type { LeaveOrder } from "../cluster/leave/leave.ts";
+import type { MigrateOrder } from "../cluster/migrate/migrate.ts";
+import type { RecoverOrder } from "../cluster/recover/recovery.ts";
+import type { RemoveOrder } from "../cluster/remove/remove.ts";
+import type { FetchOrder } from "../cluster/snapshot/fetch.ts";
+import type { RestoreOrder } from "../cluster/snapshot/restore.ts";
+import type { SaveOrder } from "../cluster/snapshot/snapshots.ts";
+import type { TokenOrder } from "../cluster/tokens.ts";
 
 /** Texts that clients match on; all but "online" refuse what is not allowed before init. */
 export type DatabaseStatus =
@@ -60,27 +70,7 @@ export interface OperationRun<R> {
   readonly result: Promise<R>;
 }
 
-export interface BootstrapOrder {
-  /** Cleaned host name. */
-  readonly name: string;
-  /** As requested; `ip:port` is the domain's to check. */
-  readonly address: string;
-  readonly config: BootstrapConfig;
-  /** 0 = the domain's own ceiling. */
-  readonly timeoutMs: number;
-}
-
-export interface TokenUser {
-  readonly username: string;
-  readonly groups: readonly string[];
-}
-
-/** Who asks, for the audit. */
-export interface Caller {
-  /** `root`, `member`, the name of the header whose token was right. */
-  readonly actor: string;
-  /** The address it called from; `unix` for the control socket. */
-  readonly source: string;
+export interface Caller extends Asker {
   /** SHA-256 of the public key (SPKI, DER) that it proved; only where nobody else asks who it is. */
   readonly key?: string;
 }
@@ -88,63 +78,6 @@ export interface Caller {
 interface Asked {
   readonly requestId: string;
   readonly caller: Caller;
-}
-
-export interface JoinOrder {
-  /** Cleaned host name. */
-  readonly name: string;
-  /** As requested; `ip:port` is the domain's to check. */
-  readonly address: string;
-  readonly token: string;
-  /** A YAML or JSON document; "" = all defaults. */
-  readonly config: string;
-  /** 0 = the domain's own ceiling. */
-  readonly timeoutMs: number;
-}
-
-export interface SetAddressOrder {
-  /** "" = it stays what it is. */
-  readonly address: string;
-  /** New addresses of others, by name. */
-  readonly peers: Readonly<Record<string, string>>;
-  /** 0 = the domain's own ceiling. */
-  readonly timeoutMs: number;
-}
-
-export interface RecoverOrder {
-  readonly force: boolean;
-  /** 0 = the domain's own ceiling. */
-  readonly timeoutMs: number;
-}
-
-export interface MigrateOrder {
-  readonly to: "sqlite" | "etcd" | "external";
-  /** Of an external datastore. */
-  readonly servers: readonly string[];
-  readonly pems: EtcdAccess;
-  /** 0 = the domain's own ceiling. */
-  readonly timeoutMs: number;
-}
-
-export interface LeaveOrder {
-  readonly force: boolean;
-  /** 0 = the domain's own ceiling. */
-  readonly timeoutMs: number;
-}
-
-export interface RemoveOrder extends LeaveOrder {
-  /** Name, id or address. */
-  readonly name: string;
-}
-
-export interface JoinTokenOrder {
-  readonly role: "control-plane" | "worker";
-  /** Cleaned; "" = a node of any name. */
-  readonly name: string;
-  /** 0 = 24 hours. */
-  readonly ttlMs: number;
-  readonly uses: number;
-  readonly cidrs: readonly string[];
 }
 
 /**
@@ -207,7 +140,7 @@ export interface Domain {
 
   readonly joinTokens: {
     /** The token as the node that joins gets it. Kind "conflict": the name belongs to a member. */
-    create(order: JoinTokenOrder, caller: Caller, signal: AbortSignal): Promise<string>;
+    create(order: TokenOrder, caller: Caller, signal: AbortSignal): Promise<string>;
     list(signal: AbortSignal): Promise<readonly JoinToken[]>;
     revoke(id: string, caller: Caller, signal: AbortSignal): Promise<void>;
   };
@@ -249,7 +182,7 @@ export interface Domain {
     /** Kind "conflict": there is one. */
     createKey(request: SnapshotKeyRequest, signal: AbortSignal): Promise<SnapshotKeyResponse>;
     list(request: ListSnapshotsRequest, signal: AbortSignal): Promise<ListSnapshotsResponse>;
-    save(order: SaveSnapshotOrder, options: { readonly requestId: string }): OperationRun<Snapshot>;
+    save(order: SaveOrder, options: { readonly requestId: string }): OperationRun<Snapshot>;
     /** From a store to this node, also where it belongs to no cluster. */
     fetch(order: FetchOrder, options: { readonly requestId: string }): OperationRun<Snapshot>;
     store(signal: AbortSignal): Promise<SnapshotStoreStatus>;

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { createLedger } from "../cluster/ledger.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import type { Reconciler } from "./loop.ts";
@@ -22,14 +23,9 @@ export function createOwnRecord(
       const ledger = createLedger(await deps.datastore());
       const member = await ledger.member(nodeId, signal);
       const differs =
-        member?.state === "active" &&
-        (textOf(member.versions) !== textOf(versions) || member.meshPeer !== deps.meshPeer);
+        member?.state === "active" && (!isDeepStrictEqual(member.versions, versions) || member.meshPeer !== meshPeer);
       if (differs) await ledger.update(nodeId, { versions, meshPeer }, signal);
       return periodMs;
     },
   };
-}
-
-function textOf(versions: Readonly<Record<string, string>>): string {
-  return JSON.stringify(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

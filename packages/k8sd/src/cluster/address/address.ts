@@ -34,6 +34,7 @@ export interface SetAddressDeps {
 export interface SetAddressOrder {
   /** "" = it stays what it is. */
   readonly address: string;
+  /** New addresses of others, by name. */
   readonly peers: Readonly<Record<string, string>>;
   /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;

@@ -23,10 +23,14 @@ import { decodeJoinToken, type JoinTicket } from "../tokens-encoding.ts";
 import type { JoinInput } from "./plan.ts";
 
 export interface JoinOrder {
+  /** Cleaned host name. */
   readonly name: string;
+  /** As requested: it may be empty, or a CIDR. */
   readonly address: string;
   readonly token: string;
+  /** A YAML or JSON document; "" = all defaults. */
   readonly config: string;
+  /** 0 = the domain's own ceiling. */
   readonly timeoutMs: number;
 }
 

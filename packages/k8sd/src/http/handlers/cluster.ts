@@ -1,9 +1,9 @@
 import type { BootstrapRequest } from "@k8sd/api-types";
+import type { BootstrapOrder } from "../../cluster/cluster.ts";
 import { cleanHostname } from "../../cluster/config/hostname.ts";
 import { parseBootstrapConfig } from "../../cluster/config/parse-yaml.ts";
-import type { AppError } from "../../lib/app-error.ts";
-import { errorReport } from "../../lib/app-error.ts";
-import type { BootstrapOrder } from "../domain.ts";
+import { type AppError, errorReport } from "../../lib/app-error.ts";
+import { toMs } from "../duration.ts";
 import { answers, starts } from "../endpoint.ts";
 import { type FailureRule, HttpError, orBadRequest } from "../errors.ts";
 
@@ -40,6 +40,6 @@ function toOrder({ name, address, config, timeout }: BootstrapRequest): Bootstra
     name: cleanHostname(name),
     address,
     config: typeof config === "string" ? parseBootstrapConfig(config) : config,
-    timeoutMs: Math.ceil(timeout / 1e6),
+    timeoutMs: toMs(timeout),
   }));
 }

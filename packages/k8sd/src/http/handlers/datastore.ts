@@ -1,3 +1,4 @@
+import { toMs } from "../duration.ts";
 import { answers, answersText, starts } from "../endpoint.ts";
 
 export const datastore = [
@@ -6,7 +7,7 @@ export const datastore = [
   ),
   answers("datastoreStatus", ({ domain, signal }) => domain.migration.report(signal)),
   starts("migrateDatastore", ({ domain, requestId }, { to, "datastore-servers": servers, timeout, ...pems }) =>
-    domain.migration.migrate({ to, servers, pems, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+    domain.migration.migrate({ to, servers, pems, timeoutMs: toMs(timeout) }, { requestId }),
   ),
   answers("rotateSealKey", ({ domain, caller, signal }) => domain.sealKey.rotate(caller, signal)),
   answers("sealKeys", ({ domain, caller }) => domain.sealKey.keysFor(caller)),

@@ -1,7 +1,8 @@
 import type { JoinTokenRequest } from "@k8sd/api-types";
 import { cleanHostname } from "../../cluster/config/hostname.ts";
+import type { TokenOrder } from "../../cluster/tokens.ts";
 import { errorReport } from "../../lib/app-error.ts";
-import type { JoinTokenOrder } from "../domain.ts";
+import { toMs } from "../duration.ts";
 import { answers, type RequestContext } from "../endpoint.ts";
 import { type FailureRule, orBadRequest } from "../errors.ts";
 
@@ -27,12 +28,12 @@ export const joinTokens = [
   }),
 ];
 
-function toOrder({ name, worker, ttl, uses, cidrs }: JoinTokenRequest): JoinTokenOrder {
+function toOrder({ name, worker, ttl, uses, cidrs }: JoinTokenRequest): TokenOrder {
   return {
     role: worker ? "worker" : "control-plane",
     // A worker's token can do without a name; a control plane's is always for one node.
     name: worker && name === "" ? "" : orBadRequest(() => cleanHostname(name)),
-    ttlMs: Math.ceil(ttl / 1e6),
+    ttlMs: toMs(ttl),
     uses,
     cidrs,
   };

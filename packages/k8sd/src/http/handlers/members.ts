@@ -2,9 +2,11 @@ import type { JoinRequest, RemoveNodeRequest } from "@k8sd/api-types";
 import { z } from "zod";
 import { cleanHostname } from "../../cluster/config/hostname.ts";
 import { parseYaml } from "../../cluster/config/parse-yaml.ts";
+import type { JoinOrder } from "../../cluster/join/prepare.ts";
+import type { RemoveOrder } from "../../cluster/remove/remove.ts";
 import { isWorkerToken } from "../../cluster/tokens-encoding.ts";
 import { AppError, errorReport } from "../../lib/app-error.ts";
-import type { JoinOrder, RemoveOrder } from "../domain.ts";
+import { toMs } from "../duration.ts";
 import { answers, starts } from "../endpoint.ts";
 import { type FailureRule, HttpError, orBadRequest } from "../errors.ts";
 
@@ -28,7 +30,7 @@ const leaveFailure: FailureRule = (error) => ({
 
 const toRemoveOrder = ({ name, force, timeout }: RemoveNodeRequest): RemoveOrder => {
   if (name === "") throw new HttpError(400, "name cannot be empty");
-  return { name, force, timeoutMs: Math.ceil(timeout / 1e6) };
+  return { name, force, timeoutMs: toMs(timeout) };
 };
 
 export const members = [
@@ -44,8 +46,7 @@ export const members = [
 
   starts(
     "leave",
-    ({ domain, requestId }, { force, timeout }) =>
-      domain.leave({ force, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+    ({ domain, requestId }, { force, timeout }) => domain.leave({ force, timeoutMs: toMs(timeout) }, { requestId }),
     { failure: leaveFailure },
   ),
 
@@ -75,7 +76,7 @@ export const members = [
 
 function toOrder({ name, address, token, config, timeout }: JoinRequest): JoinOrder {
   checkSyntax(config);
-  return { name: orBadRequest(() => cleanHostname(name)), address, token, config, timeoutMs: Math.ceil(timeout / 1e6) };
+  return { name: orBadRequest(() => cleanHostname(name)), address, token, config, timeoutMs: toMs(timeout) };
 }
 
 /** What the keys are, and whether they are known, depends on the token; that it can be read does not. */

@@ -1,3 +1,4 @@
+import { toMs } from "../duration.ts";
 import { answers, starts } from "../endpoint.ts";
 
 export const recovery = [
@@ -5,6 +6,6 @@ export const recovery = [
   answers("clusterEpoch", async ({ domain }) => domain.recovery.epoch()),
   answers("recoveryPlan", ({ domain, signal }) => domain.recovery.plan(signal)),
   starts("recover", ({ domain, requestId, caller }, { force, timeout }) =>
-    domain.recovery.recover({ force, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId, caller }),
+    domain.recovery.recover({ force, timeoutMs: toMs(timeout) }, { requestId, caller }),
   ),
 ];

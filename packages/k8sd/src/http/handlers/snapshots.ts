@@ -1,5 +1,6 @@
 import type { RestorePlanRequest } from "@k8sd/api-types";
 import { cleanHostname } from "../../cluster/config/hostname.ts";
+import { toMs } from "../duration.ts";
 import { answers, starts } from "../endpoint.ts";
 import { orBadRequest } from "../errors.ts";
 
@@ -7,10 +8,10 @@ export const snapshots = [
   answers("createSnapshotKey", ({ domain, signal }, request) => domain.snapshots.createKey(request, signal)),
   answers("listSnapshots", ({ domain, signal }, request) => domain.snapshots.list(request, signal)),
   starts("saveSnapshot", ({ domain, requestId }, { timeout, ...order }) =>
-    domain.snapshots.save({ ...order, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+    domain.snapshots.save({ ...order, timeoutMs: toMs(timeout) }, { requestId }),
   ),
   starts("fetchSnapshot", ({ domain, requestId }, { timeout, ...order }) =>
-    domain.snapshots.fetch({ ...order, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+    domain.snapshots.fetch({ ...order, timeoutMs: toMs(timeout) }, { requestId }),
   ),
   answers("snapshotStore", ({ domain, signal }) => domain.snapshots.store(signal)),
   answers("setSnapshotStore", async ({ domain, signal }, request) => {
@@ -26,7 +27,7 @@ export const snapshots = [
     domain.snapshots.planRestore({ ...toOrder(request), force: false, timeoutMs: 0 }, signal),
   ),
   starts("restoreSnapshot", ({ domain, requestId }, { force, timeout, ...request }) =>
-    domain.snapshots.restore({ ...toOrder(request), force, timeoutMs: Math.ceil(timeout / 1e6) }, { requestId }),
+    domain.snapshots.restore({ ...toOrder(request), force, timeoutMs: toMs(timeout) }, { requestId }),
   ),
 ];
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { BootstrapOrder, Domain } from "../../../src/http/domain.ts";
+import type { BootstrapOrder } from "../../../src/cluster/cluster.ts";
+import type { Domain } from "../../../src/http/domain.ts";
 import { AppError } from "../../../src/lib/app-error.ts";
 import { call, clusterStatus, fakeDomain, run, serve } from "./fixtures.ts";
 
