@@ -7,6 +7,7 @@ export * from "./cluster.ts";
 export * from "./cluster-config.ts";
 export * from "./core.ts";
 export * from "./datastore.ts";
+export type { AccessRule, EndpointSpec, Method } from "./endpoint.ts";
 export * from "./endpoints.ts";
 export * from "./envelope.ts";
 export * from "./feature.ts";
