@@ -143,4 +143,22 @@ describe.skipIf(reason !== undefined)("removal of a node that is not in yet, and
     await expectRefused(identities[0], at(1), [at(0)]);
     await expectRefused(identities[1], at(2), [at(0)]);
   });
+
+  test("[C24] whose quorum is lost half-way does not keep 'k8s recover' from its work, and is finished after that", async () => {
+    await joins(at(1), "n2", await joinToken(at(0), "n2"));
+    await joins(at(2), "n3", await joinToken(at(0), "n3"));
+    const points = createFaultPoints(at(0));
+    // Before it is taken out of etcd.
+    await points.hold(1, "before-run");
+    const removing = k8s(at(0), ["remove-node", "n3", "--timeout", "10s"]);
+    await points.reached(1, "before-run");
+    await Promise.all([at(1).cutPower(), at(2).cutPower()]);
+    await points.release(1, "before-run");
+    expect((await removing).exitCode).toBe(1);
+    const recovered = await k8s(at(0), ["recover", "--yes"]);
+    expect(recovered.exitCode, recovered.stderr).toBe(0);
+    await expect.poll(async () => Object.keys(await members(at(0))), { timeout: 60_000 }).not.toContain("n3");
+    await removes("n2");
+    await expectAgreement([at(0)]);
+  });
 });
