@@ -42,9 +42,23 @@ export function startOperation<T>(
   let operationId: string | undefined;
   let cancelWanted = false;
 
+  async function askToCancel(id: string): Promise<void> {
+    await client.query("DELETE", `/k8sd/operations/${encodeURIComponent(id)}`, { signal: deadline(cancelWithin) });
+  }
+
+  /** While the daemon asks others whether there is something to do, this is the only name that it has. */
+  async function cancelUnnamed(): Promise<void> {
+    try {
+      await askToCancel(requestId);
+      cancelWanted = false;
+    } catch {
+      // Then it is cancelled with its first step.
+    }
+  }
+
   async function cancelIt(id: string): Promise<void> {
     try {
-      await client.query("DELETE", `/k8sd/operations/${encodeURIComponent(id)}`, { signal: deadline(cancelWithin) });
+      await askToCancel(id);
     } catch (error) {
       observer.notCancelled(error instanceof Error ? error.message : String(error));
     }
@@ -105,7 +119,7 @@ export function startOperation<T>(
     result: follow(),
     cancel() {
       cancelWanted = true;
-      if (operationId !== undefined) void cancelIt(operationId);
+      void (operationId === undefined ? cancelUnnamed() : cancelIt(operationId));
     },
   };
 }

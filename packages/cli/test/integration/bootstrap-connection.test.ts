@@ -151,6 +151,25 @@ describe.concurrent("Ctrl-C", () => {
     expect((await cli.result).code).toBe(1);
   });
 
+  test("before that is told under the id of the request: a join may be looking for its cluster for long", async () => {
+    await using fake = await aDaemon();
+    const cli = bootstrap(fake.daemon);
+    const stream = await streamOf(fake.streams, 0);
+    cli.process.kill("SIGINT");
+    await says(cli, "Cancelling");
+    const requestId = fake.daemon.received.find(({ method }) => method === "POST")?.headers["x-request-id"];
+    await eventually("DELETE by the id of the request", () =>
+      fake.daemon.received.some(
+        ({ method, path }) => method === "DELETE" && path === `/1.0/k8sd/operations/${requestId}`,
+      ),
+    );
+    sendEvent(stream, "result", failure(500, "cannot finish join: it was cancelled"));
+    const { code, stderr } = await cli.result;
+    expect(code).toBe(1);
+    // That the daemon did not know it by that id is no news to anybody.
+    expect(stderr).not.toContain("Cannot cancel");
+  });
+
   test("that comes too late is told, and the result is the real one", async () => {
     await using fake = await aDaemon((answer) => sendError(answer, 409, "cannot cancel: past the point of no return"));
     const cli = bootstrap(fake.daemon);
