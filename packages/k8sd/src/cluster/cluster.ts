@@ -12,7 +12,7 @@ import type { MachineView } from "../components/component.ts";
 import type { Host } from "../host/host.ts";
 import { parseKubeconfig, renderKubeconfig } from "../kube/kubeconfig.ts";
 import { nodes } from "../kube/resources.ts";
-import { AppError } from "../lib/app-error.ts";
+import { AppError, isKind } from "../lib/app-error.ts";
 import { readTextIfThere } from "../lib/read-file.ts";
 import type { Liveness } from "../mesh/member-table.ts";
 import type { Audit } from "../node-db/audit.ts";
@@ -108,7 +108,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
       return kube.get(nodes, { name }, { signal }).then(
         () => true,
         (error: unknown) => {
-          if (error instanceof AppError && error.kind === "not-found") return false;
+          if (isKind(error, "not-found")) return false;
           throw error;
         },
       );

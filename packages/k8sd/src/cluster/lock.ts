@@ -1,5 +1,5 @@
 import type { Datastore } from "../datastore/datastore.ts";
-import { AppError } from "../lib/app-error.ts";
+import { AppError, isKind } from "../lib/app-error.ts";
 import { poll } from "../lib/wait.ts";
 
 export interface LockOptions {
@@ -8,6 +8,11 @@ export interface LockOptions {
   readonly signal: AbortSignal;
   /** For getting it; 0: only when it is free now. */
   readonly waitMs: number;
+}
+
+/** Another node is at it: nothing that a caller who comes again by itself has to tell of. */
+export function isTaken(error: unknown): boolean {
+  return isKind(error, "conflict") && error.retryable;
 }
 
 /** A holder that died is out of the way after this. */

@@ -1,4 +1,4 @@
-import { AppError } from "../lib/app-error.ts";
+import { isKind } from "../lib/app-error.ts";
 import { type Channel, type ClientTls, openChannel } from "./channel.ts";
 import { rangeRequest, txnRequest } from "./convert.ts";
 import { reasonText } from "./etcd-members-facts.ts";
@@ -66,7 +66,7 @@ async function look(endpoint: string, tls: ClientTls, signal: AbortSignal): Prom
 }
 
 function unusable(endpoint: string, error: unknown): ExternalProblem {
-  if (error instanceof AppError && error.kind === "forbidden") return forbidden(endpoint, error);
+  if (isKind(error, "forbidden")) return forbidden(endpoint, error);
   return {
     message: `the datastore server ${endpoint} cannot be used: ${reasonText(error)}`,
     remedy:

@@ -1,4 +1,4 @@
-import { AppError, errorCode, errorText } from "../lib/app-error.ts";
+import { AppError, errorCode, errorText, isKind } from "../lib/app-error.ts";
 import { grpcStatus } from "./wire.ts";
 
 /** gRPC's failure as ours; the datastore's own words are kept, because they say why. */
@@ -54,5 +54,5 @@ export function isCompacted(error: unknown): boolean {
 
 /** True when what was asked for, a lease for example, does not exist. */
 export function isGone(error: unknown): boolean {
-  return error instanceof AppError && error.kind === "not-found";
+  return isKind(error, "not-found");
 }

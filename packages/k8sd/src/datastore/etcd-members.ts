@@ -1,4 +1,4 @@
-import { AppError } from "../lib/app-error.ts";
+import { AppError, isKind } from "../lib/app-error.ts";
 import { poll, withDeadline } from "../lib/wait.ts";
 import type { Member } from "./datastore.ts";
 import { createMemberCalls, type EtcdMembersOptions } from "./etcd-members-calls.ts";
@@ -73,7 +73,7 @@ export function createEtcdMembers(options: EtcdMembersOptions): EtcdMembers {
     try {
       return await poll(tryOnce, { what, deadlineMs, signal, intervalMs });
     } catch (error) {
-      const reason = error instanceof AppError && error.kind === "timeout" ? error.cause : undefined;
+      const reason = isKind(error, "timeout") ? error.cause : undefined;
       if (!(error instanceof AppError && reason instanceof AppError && reason.remedy !== undefined)) throw error;
       throw new AppError("timeout", error.message, { remedy: reason.remedy, cause: reason });
     }

@@ -1,4 +1,4 @@
-import { AppError } from "../lib/app-error.ts";
+import { isKind } from "../lib/app-error.ts";
 import type { Datastore, Revision } from "./datastore.ts";
 import { patient } from "./patient.ts";
 
@@ -7,7 +7,7 @@ export async function ifTold<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
   } catch (error) {
-    if (error instanceof AppError && error.kind === "forbidden") return undefined;
+    if (isKind(error, "forbidden")) return undefined;
     throw error;
   }
 }

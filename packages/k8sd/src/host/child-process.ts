@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { AppError, errorCode, errorText } from "../lib/app-error.ts";
+import { AppError, errorCode, errorText, isKind } from "../lib/app-error.ts";
 import { readTextOrEmpty } from "../lib/read-file.ts";
 import { orAborted, poll } from "../lib/wait.ts";
 import type { Identity } from "./pebble-plan.ts";
@@ -137,7 +137,7 @@ export async function endProcess(pid: number, killDelayMs: number, signal: Abort
   try {
     await gone(killDelayMs);
   } catch (error) {
-    if (!(error instanceof AppError && error.kind === "timeout")) throw error;
+    if (!isKind(error, "timeout")) throw error;
     signalGroup(pid, "SIGKILL");
     await gone(afterKillMs);
   }

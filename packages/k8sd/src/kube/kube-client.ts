@@ -1,4 +1,4 @@
-import { AppError } from "../lib/app-error.ts";
+import { AppError, isKind } from "../lib/app-error.ts";
 import { parseKubeconfig } from "./kubeconfig.ts";
 import { type KubeObject, type ObjectRef, pods, type Resource, resourcePath } from "./resources.ts";
 import { type ApiRequest, createTransport, parseJson } from "./transport.ts";
@@ -106,7 +106,7 @@ export function createKubeClient(kubeconfig: string): KubeClient {
         await json({ what: `delete ${title(resource, ref)}`, method: "DELETE", path, ...body }, options);
         return true;
       } catch (error) {
-        if (error instanceof AppError && error.kind === "not-found") return false;
+        if (isKind(error, "not-found")) return false;
         throw error;
       }
     },

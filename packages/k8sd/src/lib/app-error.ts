@@ -47,6 +47,10 @@ export class AppError extends Error {
   }
 }
 
+export function isKind(error: unknown, kind: ErrorKind): error is AppError {
+  return error instanceof AppError && error.kind === kind;
+}
+
 /** The message of anything thrown, with the causes behind it that add something. */
 export function errorText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -1,8 +1,7 @@
 import type { Connections } from "../cluster/connections.ts";
-import { withClusterLock } from "../cluster/lock.ts";
+import { isTaken, withClusterLock } from "../cluster/lock.ts";
 import type { TakeAway } from "../cluster/remove/take-away.ts";
 import type { KnownMember } from "../cluster/roster.ts";
-import { AppError } from "../lib/app-error.ts";
 import type { Reconciler } from "./loop.ts";
 
 export interface LeavingDeps {
@@ -46,9 +45,4 @@ export function createLeaving(self: string, deps: LeavingDeps): Reconciler {
       return periodMs;
     },
   };
-}
-
-/** Another node is at it. */
-function isTaken(error: unknown): boolean {
-  return error instanceof AppError && error.kind === "conflict" && error.retryable;
 }

@@ -3,7 +3,7 @@ import type { NodeView } from "../components/component.ts";
 import { type Labels, wantedNodeLabels } from "../components/node-labels.ts";
 import type { KubeClient } from "../kube/kube-client.ts";
 import { nodes } from "../kube/resources.ts";
-import { AppError } from "../lib/app-error.ts";
+import { isKind } from "../lib/app-error.ts";
 import type { Reconciler } from "./loop.ts";
 
 /** A label that somebody removed comes back within this time, and a worker that joined has its own. */
@@ -36,7 +36,7 @@ export function createNodeLabels(
     signal: AbortSignal,
   ): Promise<boolean> {
     const node = await kube.get(nodes, { name }, { signal }).catch((error: unknown) => {
-      if (error instanceof AppError && error.kind === "not-found") return undefined;
+      if (isKind(error, "not-found")) return undefined;
       throw error;
     });
     if (node === undefined) return false;

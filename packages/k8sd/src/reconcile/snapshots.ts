@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import { type ScheduleDeps, untilDue, whoseTurn } from "../cluster/snapshot/schedule.ts";
 import type { SnapshotSettings } from "../cluster/snapshot/settings.ts";
-import { AppError, errorText } from "../lib/app-error.ts";
+import { errorText, isKind } from "../lib/app-error.ts";
 import { orAborted } from "../lib/wait.ts";
 import type { Reconciler } from "./loop.ts";
 
@@ -44,7 +44,7 @@ export function createSnapshotsReconciler(nodeId: string, deps: SnapshotsReconci
       } catch (error) {
         signal.throwIfAborted();
         // Another operation is under way: that is no failure, and over soon.
-        if (error instanceof AppError && error.kind === "conflict" && error.retryable) return lookMs;
+        if (isKind(error, "conflict") && error.retryable) return lookMs;
         log.error({ error: errorText(error) }, "Cannot save a snapshot of the schedule");
         await settings.setTaken({ ...taken, failedAt: at, error: errorText(error) }, signal);
       }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { DeadMembersResponse } from "@k8sd/api-types";
 import type { Logger } from "pino";
-import { AppError, errorText } from "../../lib/app-error.ts";
+import { errorText } from "../../lib/app-error.ts";
 import { withDeadline } from "../../lib/wait.ts";
 import type { Audit } from "../../node-db/audit.ts";
 import type { DeferredRun } from "../../operations/deferred.ts";
@@ -11,7 +11,7 @@ import type { Connections } from "../connections.ts";
 import type { ClusterLink } from "../join/link.ts";
 import { createLedger } from "../ledger.ts";
 import type { MemberRecord } from "../ledger-records.ts";
-import { withClusterLock } from "../lock.ts";
+import { isTaken, withClusterLock } from "../lock.ts";
 import type { RemoveOrder } from "../remove/remove.ts";
 import type { DeadWatch } from "./dead-watch.ts";
 import { type DeadView, findLongDead, type LongDead } from "./plan.ts";
@@ -99,7 +99,7 @@ export function createRemoveLongDead(deps: RemoveLongDeadDeps) {
         });
       } catch (error) {
         // Another control plane is at it.
-        if (!(error instanceof AppError && error.kind === "conflict" && error.retryable)) throw error;
+        if (!isTaken(error)) throw error;
       }
     },
   };

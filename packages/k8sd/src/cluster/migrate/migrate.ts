@@ -6,7 +6,7 @@ import { datastoreKind } from "../../components/datastore-kind.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
-import { AppError } from "../../lib/app-error.ts";
+import { AppError, isKind } from "../../lib/app-error.ts";
 import type { Journal } from "../../node-db/journal.ts";
 import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
@@ -111,7 +111,7 @@ export function createMigration(deps: MigrationDeps) {
   };
 }
 
-const isInterrupted = (error: unknown): boolean => error instanceof AppError && error.kind === "cancelled";
+const isInterrupted = (error: unknown): boolean => isKind(error, "cancelled");
 
 function afterMove(before: BootstrapInput, { engine, server, etcd }: Destination): BootstrapInput {
   if (etcd !== undefined) return withEtcdOf(etcd, before);

@@ -1,13 +1,13 @@
 import type { Logger } from "pino";
 import { nodes } from "../../kube/resources.ts";
-import { AppError, errorText } from "../../lib/app-error.ts";
+import { errorText } from "../../lib/app-error.ts";
 import type { Audit } from "../../node-db/audit.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { annotation, annotationFlag } from "../config/annotations.ts";
 import type { Connections } from "../connections.ts";
 import { createLedger } from "../ledger.ts";
 import type { MemberRecord } from "../ledger-records.ts";
-import { withClusterLock } from "../lock.ts";
+import { isTaken, withClusterLock } from "../lock.ts";
 import { takeOutEtcdMember } from "../remove/etcd.ts";
 import { type ClusterView, dueOf, findOrphans, type Orphan, type Sightings, type Spared, sight } from "./find.ts";
 
@@ -125,7 +125,7 @@ export function createOrphans(deps: OrphansDeps): Orphans {
         await withClusterLock(await deps.connections().datastore(), lock, (held) => takeAwayAll(due, held));
       } catch (error) {
         // Another control plane is at it.
-        if (!(error instanceof AppError && error.kind === "conflict" && error.retryable)) throw error;
+        if (!isTaken(error)) throw error;
       }
     },
   };

@@ -1,6 +1,6 @@
 import type { KubeClient } from "../../kube/kube-client.ts";
 import { nodes, type Pod, pods } from "../../kube/resources.ts";
-import { AppError } from "../../lib/app-error.ts";
+import { AppError, isKind } from "../../lib/app-error.ts";
 import { sleep } from "../../lib/wait.ts";
 
 export interface DrainOptions {
@@ -62,6 +62,6 @@ async function evict(kube: KubeClient, { metadata }: Pod, signal: AbortSignal): 
 }
 
 function orMissing(error: unknown): undefined {
-  if (error instanceof AppError && error.kind === "not-found") return undefined;
+  if (isKind(error, "not-found")) return undefined;
   throw error;
 }

@@ -1,4 +1,4 @@
-import { AppError } from "../../lib/app-error.ts";
+import { AppError, isKind } from "../../lib/app-error.ts";
 import { neededPrefixes } from "../check-external.ts";
 import { isCompacted } from "../client-errors.ts";
 import type { Datastore, Revision } from "../datastore.ts";
@@ -165,7 +165,7 @@ function claiming(target: StoreAccess): StoreAccess {
       try {
         await target.grant(lease, seconds, call);
       } catch (error) {
-        const there = error instanceof AppError && error.kind === "conflict";
+        const there = isKind(error, "conflict");
         if (!there || !(await target.revokeUnused(lease, call))) throw error;
         await target.grant(lease, seconds, call);
       }

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { AppError } from "../../../lib/app-error.ts";
+import { AppError, isKind } from "../../../lib/app-error.ts";
 import { refused, type S3Call, type S3Caller, sha256 } from "./request.ts";
 import { escaped, parseUploads, textOf } from "./xml.ts";
 
@@ -42,7 +42,7 @@ export function createUploads(
     await call({ what: "end an upload", method: "DELETE", key, query: { uploadId } }, signal).catch(
       (error: unknown) => {
         // It is ended already.
-        if (!(error instanceof AppError && error.kind === "not-found")) throw error;
+        if (!isKind(error, "not-found")) throw error;
       },
     );
   }
@@ -96,7 +96,7 @@ export function createUploads(
         return;
       } catch (error) {
         // An earlier attempt did it, and only its answer was lost.
-        const gone = error instanceof AppError && error.kind === "not-found";
+        const gone = isKind(error, "not-found");
         if (gone && (await sizeOf(key, signal)) === size) return;
         await pause(error, attempt, signal);
       }
