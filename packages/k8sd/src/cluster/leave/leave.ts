@@ -1,13 +1,12 @@
 import type { Empty } from "@k8sd/api-types";
 import { AppError } from "../../lib/app-error.ts";
-import { withDeadline } from "../../lib/wait.ts";
 import { type DeferredRun, onceAsked } from "../../operations/deferred.ts";
 import type { OperationKind } from "../../operations/plan.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
-import { checkEtcdBears } from "../remove/etcd.ts";
+import { checkEtcdBears, etcdTooSmall } from "../remove/etcd.ts";
 import type { KnownMember } from "../roster.ts";
-import { planLeave } from "./plan.ts";
+import { type LeaveInput, planLeave } from "./plan.ts";
 
 export interface LeaveOrder {
   readonly force: boolean;
@@ -36,17 +35,27 @@ export function createLeave(deps: LeaveStarterDeps) {
     const others = deps
       .members()
       .filter(({ id, role, state }) => id !== nodeId && role === "control-plane" && state === "active");
-    if (!force && view.role === "control-plane") {
-      refuseLast(view.name, others);
-      if (view.datastore.engine === "etcd") {
-        const addresses = others.flatMap(({ addresses: [address] }) => (address === undefined ? [] : [address]));
-        const signal = withDeadline(new AbortController().signal, lookMs);
-        await checkEtcdBears({ view, member: view, others: addresses }, signal);
-      }
+    const addresses = others.flatMap(({ addresses: [address] }) => (address === undefined ? [] : [address]));
+    const votes = view.role === "control-plane" && view.datastore.engine === "etcd";
+    const etcd = { view, member: view, others: addresses };
+    if (!force) {
+      if (view.role === "control-plane") refuseLast(view.name, others);
+      if (votes) await checkEtcdBears(etcd, AbortSignal.timeout(lookMs));
+      return start({ name: view.name, cluster: "asks" }, requestId, timeoutMs);
     }
     // Also where it waits for the cluster's consent already.
-    if (force) await giveUp(["leave", "remove", "rejoin"]);
-    const plan = planLeave({ name: view.name, cluster: force ? "tells" : "asks" }, requestId);
+    await giveUp(["leave", "remove", "rejoin"]);
+    // One that is gone, or alone, loses nothing.
+    const costs =
+      votes && others.length > 0
+        ? await etcdTooSmall(etcd, AbortSignal.timeout(lookMs)).catch(() => undefined)
+        : undefined;
+    const cost = costs === undefined ? {} : ({ standsStill: true } as const);
+    return start({ name: view.name, cluster: "tells", ...cost }, requestId, timeoutMs);
+  }
+
+  function start(input: LeaveInput, requestId: string, timeoutMs: number): OperationRun {
+    const plan = planLeave(input, requestId);
     return deps.runner.start(plan, { timeoutMs: Math.min(timeoutMs === 0 ? ceilingMs : timeoutMs, ceilingMs) });
   }
 
@@ -58,8 +67,7 @@ export function createLeave(deps: LeaveStarterDeps) {
     wasRemoved: async (requestId: string): Promise<OperationRun> => {
       // What this node was doing for the cluster it cannot do any more.
       await giveUp(["remove", "rejoin"]);
-      const plan = planLeave({ name: deps.self().view.name, cluster: "knows" }, requestId);
-      return deps.runner.start(plan, { timeoutMs: ceilingMs });
+      return start({ name: deps.self().view.name, cluster: "knows" }, requestId, ceilingMs);
     },
   };
 }

@@ -4,6 +4,8 @@ export interface LeaveInput {
   readonly name: string;
   /** asks: the cluster takes the node out, then it cleans up. tells: it hears of it if it can. knows: it was the cluster's doing. */
   readonly cluster: "asks" | "tells" | "knows";
+  /** Without its member etcd has no majority. */
+  readonly standsStill?: true;
 }
 
 export type LeaveStep =
@@ -18,10 +20,14 @@ export type LeaveStep =
  * The node forgets its cluster last, so that a crash before that goes on with the rest.
  */
 export function planLeave(input: LeaveInput, requestId: string): Plan<LeaveStep> {
+  const cost =
+    input.standsStill === undefined
+      ? ""
+      : "; etcd loses its majority with it: the cluster stands still until 'k8s recover'";
   const steps: LeaveStep[] = [
     ...(input.cluster === "knows"
       ? []
-      : [{ kind: "tell-cluster", title: "Tell the cluster that this node leaves", args: null } as const]),
+      : [{ kind: "tell-cluster", title: `Tell the cluster that this node leaves${cost}`, args: null } as const]),
     ...(input.cluster === "asks"
       ? [{ kind: "await-removal", title: "Wait until the cluster has taken it out", args: null } as const]
       : []),

@@ -101,4 +101,6 @@ test("a leave waits for the cluster where it asks it, and forgets it last", () =
   expect(kinds("asks")).toEqual(["tell-cluster", "await-removal", ...own]);
   expect(kinds("tells")).toEqual(["tell-cluster", ...own]);
   expect(kinds("knows")).toEqual(own);
+  const [costly] = planLeave({ name: "n2", cluster: "tells", standsStill: true }, "r").steps;
+  expect(costly?.title).toMatch(/loses its majority.*stands still until 'k8s recover'/);
 });
