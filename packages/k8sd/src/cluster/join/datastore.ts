@@ -14,7 +14,7 @@ import { clientTls } from "../connections.ts";
 import { createLedger } from "../ledger.ts";
 import { type EtcdView, etcdView, ownPeerUrl } from "./datastore-view.ts";
 import { firstStart, hasLog } from "./first-start.ts";
-import { peerUrl } from "./prepare.ts";
+import { isGivenUp } from "./given-up.ts";
 
 export interface JoinDatastoreDeps {
   readonly services: Pick<ServiceManager, "apply" | "start" | "stop" | "status" | "logs">;
@@ -95,7 +95,7 @@ async function connectMembers(view: NodeView, datastore: EtcdView): Promise<Etcd
   return createEtcdMembers({ endpoints: endpointsOf(view, datastore), tls: await clientTls(view) });
 }
 
-/** True for a learner whose node the ledger does not know as one that is coming in. */
+/** A learner stands in the way: whether nobody is coming in as it. */
 async function isAbandoned(
   learner: Member,
   view: NodeView,
@@ -103,9 +103,6 @@ async function isAbandoned(
   signal: AbortSignal,
 ): Promise<boolean> {
   await using client = createEtcdClient({ endpoints: endpointsOf(view, datastore), tls: await clientTls(view) });
-  const known = await createLedger(client).members(signal);
-  return !known.some(
-    ({ state, addresses: [address = ""] }) =>
-      state !== "removed" && state !== "leaving" && learner.peerUrls.includes(peerUrl(address, datastore.peerPort)),
-  );
+  const [members, etcd] = await Promise.all([createLedger(client).members(signal), client.memberList({ signal })]);
+  return isGivenUp(learner, { members, etcd, peerPort: datastore.peerPort, self: view.name });
 }
