@@ -11,4 +11,7 @@ if ! cmp -s pnpm-lock.yaml "$stamp"; then
   npx -y pnpm@12.21.0 install --frozen-lockfile --reporter=append-only >&2
   cp pnpm-lock.yaml "$stamp"
 fi
+# Where tools of the system are; not every root has it.
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
 exec node_modules/.bin/node --disable-warning=ExperimentalWarning -C source "$@"

@@ -1,5 +1,5 @@
 import { existsSync, lstatSync, readFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { findOnPath } from "./on-path.ts";
 
 const capSysAdmin = 1n << 21n;
 const capNetAdmin = 1n << 12n;
@@ -12,14 +12,11 @@ export function hostsUnavailable(): string | undefined {
   if ((held & capSysAdmin) === 0n || (held & capNetAdmin) === 0n || process.getuid?.() !== 0) {
     return "test hosts need root with CAP_SYS_ADMIN and CAP_NET_ADMIN; run this as root, or in a container started with --privileged";
   }
-  const missing = ["unshare", "nsenter", "mount", "ip", "sh", "env"].filter((program) => !isOnPath(program));
-  if (missing.length > 0) return `test hosts need ${missing.join(", ")}; install util-linux and iproute2`;
+  const programs = ["unshare", "nsenter", "mount", "pivot_root", "ip", "curl", "sh", "env"];
+  const missing = programs.filter((program) => findOnPath(program) === undefined);
+  if (missing.length > 0) return `test hosts need ${missing.join(", ")}; install util-linux, iproute2 and curl`;
   if (!lstatSync("/bin").isSymbolicLink()) return "test hosts need a machine whose /bin lies in /usr";
   if (!existsSync("/usr/lib/systemd/systemd"))
     return "test hosts need systemd in /usr/lib/systemd; it need not be running";
   return undefined;
-}
-
-function isOnPath(program: string): boolean {
-  return (process.env.PATH ?? "").split(delimiter).some((dir) => existsSync(join(dir, program)));
 }

@@ -1,10 +1,11 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { addressAt, gatewayOf, indexOf, parseSubnet, releaseIndex, reserveIndex } from "./addresses.ts";
 import { killHelpers, startDelay, stopDelay } from "./delays.ts";
 import { exec, type RunResult, tryExec } from "./exec.ts";
 import { concerns, type Fault, renderFaults } from "./faults.ts";
 import { whenTestFinishes } from "./keep.ts";
+import { findOnPath } from "./on-path.ts";
 import { bootId, claimStateDir, type NetworkRecord, removeStateDir, thisProcess, writeRecord } from "./record.ts";
 import type { Keep } from "./types.ts";
 
@@ -213,13 +214,12 @@ function findNft(toolsDir: string | undefined): { nft: string; env: Record<strin
     const path = libraries.map((each) => join(toolsDir, "lib", each)).join(":");
     return { nft: join(toolsDir, "sbin/nft"), env: { LD_LIBRARY_PATH: path } };
   }
-  const dirs = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"];
-  const dir = dirs.find((each) => existsSync(join(each, "nft")));
-  if (dir === undefined)
+  const nft = findOnPath("nft");
+  if (nft === undefined)
     throw new Error(
       "cannot disturb the network: there is no nft on this machine; give `toolsDir`, a usr layer with sbin/nft",
     );
-  return { nft: join(dir, "nft"), env: {} };
+  return { nft, env: {} };
 }
 
 export async function destroyNetwork(dir: string, record: NetworkRecord): Promise<void> {

@@ -1,11 +1,11 @@
 import { parseArgs } from "node:util";
+import { hostsUnavailable } from "../hosts/available.ts";
 import { findHost } from "../hosts/host.ts";
 import type { Host } from "../hosts/types.ts";
 import { createNode, daemonFlagsFile } from "../node.ts";
 import { phase } from "../run/phase.ts";
 import { stage } from "../stage.ts";
 import { runPageJob } from "./page-job.ts";
-import { explainMissing } from "./requirements.ts";
 
 /** `npm start`: a real node on this machine, in a test host that stays until it is stopped. */
 const hostName = "k8s-node";
@@ -24,9 +24,9 @@ async function stop(): Promise<void> {
 
 async function start(): Promise<void> {
   const began = performance.now();
-  const missing = await explainMissing({ kubernetes });
-  if (missing.length > 0) {
-    console.error(`cannot start:\n${missing.map((line) => `  - ${line}`).join("\n")}`);
+  const missing = hostsUnavailable();
+  if (missing !== undefined) {
+    console.error(`cannot start: ${missing}`);
     process.exitCode = 1;
     return;
   }
