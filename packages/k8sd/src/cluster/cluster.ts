@@ -155,9 +155,6 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
   }
 
   return {
-    /** The committed member that this node is. */
-    member: (): Member | undefined => identity.read(),
-
     bootstrap(order: BootstrapOrder, { requestId }: { readonly requestId: string }) {
       const known = runner.find(requestId);
       if (known !== undefined) return settle(known);
@@ -182,7 +179,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
 
     ...createStatus({ ...deps, member, moving: migration.moving }),
 
-    async kubeconfig(server: string, _signal: AbortSignal): Promise<string> {
+    async kubeconfig(server: string): Promise<string> {
       const { view } = member().view;
       const own = parseKubeconfig(await readFile(view.paths.kubeconfig.admin, "utf8"));
       return renderKubeconfig({ ...own, server: serverOf(server, view.k8sdAddress, view.securePort) });

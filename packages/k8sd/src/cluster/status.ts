@@ -95,7 +95,7 @@ export function createStatus(deps: StatusDeps) {
       };
     },
 
-    async localNode(_signal: AbortSignal): Promise<LocalNodeStatus> {
+    async localNode(): Promise<LocalNodeStatus> {
       const self = member();
       const { taints } = self.view.view.kubelet;
       // No taint is one empty string: what splitting kubelet's empty flag always gave.

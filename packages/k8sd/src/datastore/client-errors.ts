@@ -1,4 +1,4 @@
-import { AppError, errorCode, errorText, isKind } from "../lib/app-error.ts";
+import { AppError, errorCode, errorText } from "../lib/app-error.ts";
 import { grpcStatus } from "./wire.ts";
 
 /** gRPC's failure as ours; the datastore's own words are kept, because they say why. */
@@ -50,9 +50,4 @@ export function toAppError(action: string, error: unknown): AppError {
 /** True when a read asked for a revision that the datastore no longer has. */
 export function isCompacted(error: unknown): boolean {
   return error instanceof AppError && error.details.compacted === true;
-}
-
-/** True when what was asked for, a lease for example, does not exist. */
-export function isGone(error: unknown): boolean {
-  return isKind(error, "not-found");
 }

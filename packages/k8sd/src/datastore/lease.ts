@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { isKind } from "../lib/app-error.ts";
 import type { Channel } from "./channel.ts";
-import { isGone } from "./client-errors.ts";
 import type { Lease } from "./datastore.ts";
 import {
   LeaseGrantRequest,
@@ -100,6 +100,6 @@ async function revoke(channel: Channel, id: bigint): Promise<void> {
       { id },
     );
   } catch (error) {
-    if (!isGone(error)) throw error;
+    if (!isKind(error, "not-found")) throw error;
   }
 }

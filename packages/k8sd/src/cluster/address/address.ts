@@ -1,15 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import type { MembersMovedRequest, SetAddressResponse } from "@k8sd/api-types";
 import type { Host } from "../../host/host.ts";
 import { errorText } from "../../lib/app-error.ts";
 import type { Audit } from "../../node-db/audit.ts";
 import { type DeferredRun, deferredRun } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
-import { fingerprint } from "../../pki/expiry.ts";
 import { type Asker, audited } from "../audited.ts";
-import { createClusterLink } from "../join/link.ts";
-import type { NodeKey } from "../node-key.ts";
 import type { Copies, Self } from "../recover/copies.ts";
 import type { Recovery } from "../recover/recovery.ts";
 import { isAhead } from "../recover/survey.ts";
@@ -25,10 +21,8 @@ export interface SetAddressDeps {
   readonly runner: Pick<Runner, "find" | "start">;
   readonly roster: Pick<Roster, "members" | "replace">;
   readonly audit: Pick<Audit, "record">;
-  readonly copies: Pick<Copies, "own" | "others">;
+  readonly copies: Pick<Copies, "own" | "others" | "link">;
   readonly recovery: Pick<Recovery, "recover">;
-  readonly nodeKey: NodeKey;
-  readonly now: () => number;
 }
 
 export interface SetAddressOrder {
@@ -64,15 +58,6 @@ export function createSetAddress(deps: SetAddressDeps) {
     roster.replace(roster.members().map((member) => hinted.find(({ id }) => id === member.id) ?? member));
   }
 
-  async function linkTo(address: string) {
-    return createClusterLink({
-      addresses: [address],
-      fingerprint: fingerprint(await readFile(host.paths.clusterCert, "utf8")),
-      identity: deps.nodeKey.certificate(deps.member().view.view.name, new Date(deps.now())),
-      patienceMs: tellMs,
-    });
-  }
-
   /** Each hears where all the others are; "" where that worked. */
   async function tell(hinted: readonly KnownMember[], signal: AbortSignal): Promise<Record<string, string>> {
     const { id, view: input } = deps.member();
@@ -89,7 +74,7 @@ export function createSetAddress(deps: SetAddressDeps) {
     const outcomes = hinted.map(async ({ name, k8sdAddress, role }): Promise<[string, string]> => {
       if (role === "worker") return [name, `run 'k8s set-address --peer ${input.view.name}=…' on it`];
       try {
-        await (await linkTo(k8sdAddress)).ask("membersMoved", { members }, signal);
+        await (await deps.copies.link(k8sdAddress, tellMs)).ask("membersMoved", { members }, signal);
         return [name, ""];
       } catch (error) {
         return [name, errorText(error)];
@@ -119,7 +104,7 @@ export function createSetAddress(deps: SetAddressDeps) {
     );
     if (best.copy === own)
       await deps.recovery.recover({ force: true, timeoutMs: 0 }, { requestId: randomUUID(), caller }).result;
-    else await (await linkTo(best.address)).ask("recover", { force: true }, signal);
+    else await (await deps.copies.link(best.address, tellMs)).ask("recover", { force: true }, signal);
     return undefined;
   }
 

@@ -44,7 +44,7 @@ export interface Copies {
   /** In which epochs the other control planes are that answer. */
   epochs(self: Self, signal: AbortSignal): Promise<readonly ClusterEpoch[]>;
   /** To the control plane at this address, and no other one. */
-  link(address: string): Promise<ClusterLink>;
+  link(address: string, patienceMs?: number): Promise<ClusterLink>;
   own(self: Self, signal: AbortSignal): Promise<DatastoreCopy>;
   others(self: Self, signal: AbortSignal): Promise<readonly Answer[]>;
   /**
@@ -82,11 +82,11 @@ export function createCopies(deps: CopiesDeps): Copies {
     return [...addresses].map(([address, name]) => ({ name, address }));
   }
 
-  async function linkTo(address: string): Promise<ClusterLink> {
+  async function link(address: string, patienceMs = 0): Promise<ClusterLink> {
     const name = deps.identity.read()?.view.view.name ?? "";
     const pinned = fingerprint(await readFile(deps.paths.clusterCert, "utf8"));
     const identity = deps.nodeKey.certificate(name, new Date(deps.now()));
-    return createClusterLink({ addresses: [address], fingerprint: pinned, identity, patienceMs: 0 });
+    return createClusterLink({ addresses: [address], fingerprint: pinned, identity, patienceMs });
   }
 
   /** Asks all of them at once; who does not answer gives the reason. */
@@ -98,8 +98,8 @@ export function createCopies(deps: CopiesDeps): Copies {
     return Promise.all(
       known(self).map(async ({ name, address }): Promise<Told<ResponseOf<N>>> => {
         try {
-          const link = await linkTo(address);
-          return { name, address, answer: await link.ask(question, undefined, withDeadline(signal, answerMs)) };
+          const answer = await (await link(address)).ask(question, undefined, withDeadline(signal, answerMs));
+          return { name, address, answer };
         } catch (error) {
           signal.throwIfAborted();
           return { name, address, problem: errorText(error) };
@@ -127,7 +127,7 @@ export function createCopies(deps: CopiesDeps): Copies {
       return answers;
     },
 
-    link: linkTo,
+    link,
 
     own: async (self, signal) => {
       const { view } = self.view;
