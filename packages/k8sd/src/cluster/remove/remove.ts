@@ -1,12 +1,13 @@
 import type { Empty } from "@k8sd/api-types";
 import { AppError } from "../../lib/app-error.ts";
-import { withDeadline } from "../../lib/wait.ts";
+import { sleep, withDeadline } from "../../lib/wait.ts";
 import { type DeferredRun, onceAsked } from "../../operations/deferred.ts";
 import type { OperationRun, Runner } from "../../operations/runner.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import type { Connections } from "../connections.ts";
 import { createLedger } from "../ledger.ts";
 import type { MemberRecord } from "../ledger-records.ts";
+import { isTaken } from "../lock.ts";
 import { checkEtcdBears, etcdTooSmall } from "./etcd.ts";
 import { findMember } from "./find.ts";
 import { planRemove } from "./plan.ts";
@@ -34,12 +35,29 @@ export interface RemoveDeps {
 const ceilingMs = 3_600_000;
 /** To find the member and see whether the cluster can do without it. */
 const lookMs = 10_000;
+const turnMs = 300;
 /** Of the caller's time, what is left for all that comes after its Pods. */
 const afterDrainMs = 30_000;
 
 /** Takes a node out of the cluster, whether it is alive or not. */
 export function createRemove(deps: RemoveDeps) {
+  /** A node does one thing at a time; whoever orders several removals at once means all of them. */
   async function begin(order: RemoveOrder, requestId: string): Promise<OperationRun | undefined> {
+    const timeoutMs = Math.min(order.timeoutMs === 0 ? ceilingMs : order.timeoutMs, ceilingMs);
+    const over = AbortSignal.timeout(timeoutMs);
+    for (;;) {
+      try {
+        return await beginNow({ ...order, timeoutMs }, requestId);
+      } catch (error) {
+        if (!isTaken(error) || over.aborted) throw error;
+      }
+      await sleep(turnMs, over).catch(() => {
+        // It is tried once more, for the reason.
+      });
+    }
+  }
+
+  async function beginNow(order: RemoveOrder, requestId: string): Promise<OperationRun | undefined> {
     const self = deps.self();
     const signal = AbortSignal.timeout(lookMs);
     const members = await membersOf(order.name, self, signal);
@@ -55,7 +73,7 @@ export function createRemove(deps: RemoveDeps) {
     const managedEtcd = self.view.datastore.engine === "etcd";
     const standsStill =
       managedEtcd && member.role === "control-plane" && (await costsMajority(member, members, order.force, signal));
-    const timeoutMs = Math.min(order.timeoutMs === 0 ? ceilingMs : order.timeoutMs, ceilingMs);
+    const { timeoutMs } = order;
     const { id, name, role, addresses } = member;
     const input = {
       member: { id, name, role, addresses },
