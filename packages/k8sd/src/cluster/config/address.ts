@@ -59,10 +59,11 @@ function splitAddress(text: string): { host: string; port: number } {
 function parsePort(text: string | undefined): number {
   if (text === undefined) return defaultPort;
   const port = /^-?\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
-  if (port >= 0 && port <= 65_535) return port;
+  // Not 0 either: whichever port the kernel would choose then, the others would not know it.
+  if (port >= 1 && port <= 65_535) return port;
   throw new AppError("invalid", `invalid port number ${text === "" ? '""' : text}`, {
     field: "address",
-    remedy: "Give a port between 0 and 65535.",
+    remedy: "Give a port between 1 and 65535.",
   });
 }
 

@@ -28,7 +28,6 @@ describe("--address", () => {
     ["[2001:db8::5]", "[2001:db8::5]:6400"],
     ["2001:DB8:0::5", "[2001:db8::5]:6400"],
     ["[2001:0db8:0:0::5]:2380", "[2001:db8::5]:2380"],
-    ["10.0.0.5:0", "10.0.0.5:0"],
   ])("%j is %s", (text, expected) => {
     expect(parseAddress(text, interfaces).text).toBe(expected);
   });
@@ -39,6 +38,8 @@ describe("--address", () => {
     ["10.0.0.0/99", 'could not find a matching address for CIDR "10.0.0.0/99"'],
     ["10.0.0.5:65536", "invalid port number 65536"],
     ["10.0.0.5:-1", "invalid port number -1"],
+    ["10.0.0.5:0", "invalid port number 0"],
+    [":0", "invalid port number 0"],
     ["10.0.0.5:http", "invalid port number http"],
     ["node.example.com", 'failed to parse node IP address "node.example.com"'],
   ])("%j is refused", (text, message) => {
