@@ -52,7 +52,7 @@ export default defineConfig({
       },
       {
         ...shared,
-        test: { name: "sim", include: ["test/sim/**/*.test.ts"], testTimeout: 600_000, maxWorkers: cores },
+        test: { name: "sim", include: ["test/sim/**/*.test.ts"], testTimeout: 1_200_000, maxWorkers: cores },
       },
     ],
   },
