@@ -139,6 +139,7 @@ export function createCluster(options: ClusterOptions, deps: ClusterDeps) {
     tokens: joinTokens,
     seal: deps.seal,
     kube: () => (member().view.kubernetes ? deps.connections().kube() : undefined),
+    audit: deps.audit,
     migration,
     now: deps.now,
   });

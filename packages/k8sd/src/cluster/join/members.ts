@@ -14,7 +14,8 @@ import { hostPort, splitHostPort } from "../../components/address.ts";
 import type { Paths } from "../../host/paths.ts";
 import type { KubeClient } from "../../kube/kube-client.ts";
 import { nodes } from "../../kube/resources.ts";
-import { AppError } from "../../lib/app-error.ts";
+import { AppError, errorText } from "../../lib/app-error.ts";
+import type { Audit } from "../../node-db/audit.ts";
 import { presentOf, readClusterSecrets } from "../cluster-secrets.ts";
 import { parseCidrs } from "../config/cidr.ts";
 import { nodeSubnet } from "../config/subnets.ts";
@@ -39,6 +40,7 @@ export interface MembersDeps {
   readonly seal: () => Promise<Seal>;
   /** Undefined where this cluster runs without Kubernetes. */
   readonly kube: () => Promise<KubeClient> | undefined;
+  readonly audit: Pick<Audit, "record">;
   readonly migration: Pick<Migration, "makeRoom" | "underWay">;
   readonly now: () => number;
 }
@@ -73,6 +75,13 @@ export function createMembers(deps: MembersDeps) {
     throw new AppError("conflict", `${text} keeps its data in sqlite, which is for one control plane`, { remedy });
   }
 
+  /** What nobody may say of itself, also when it says so again. */
+  async function refuseClaim(claim: Claim, members: readonly MemberRecord[]): Promise<void> {
+    refuseTakenPeer({ id: claim.nodeId, meshPeer: claim.meshPeer }, members);
+    refuseTakenAddress(claim, members);
+    refuseServed(claim, await servedNames(deps.paths), members);
+  }
+
   /** A second control plane needs another engine than the first alone. */
   async function prepare(request: PrepareRequest, caller: Caller, signal: AbortSignal): Promise<PrepareResponse> {
     const claim = claimOf(request, caller);
@@ -97,13 +106,18 @@ export function createMembers(deps: MembersDeps) {
     }
     // The secret first: a stranger is told nothing of the cluster.
     const known = await tokens.check(claim.secret, claim, signal);
-    if (known !== undefined) {
-      const members = await ledger.members(signal);
-      refuseTakenPeer({ id: claim.nodeId, meshPeer: claim.meshPeer }, members);
-      refuseTakenAddress(claim, members);
-      refuseServed(claim, await servedNames(deps.paths), members);
-      refuseEngine(claim, config);
-      await refuseVersions(claim, config, { ledger, kube: deps.kube }, signal);
+    try {
+      await refuseClaim(claim, await ledger.members(signal));
+      // One that is in, or half in, asks with a token that is used up, or over by now.
+      if (known !== undefined) {
+        refuseEngine(claim, config);
+        await refuseVersions(claim, config, { ledger, kube: deps.kube }, signal);
+      }
+    } catch (error) {
+      const details = { name: claim.name, source: claim.source };
+      const outcome = errorText(error);
+      deps.audit.record({ actor: `node ${claim.nodeId}`, action: "join-token.reserve", outcome, details });
+      throw error;
     }
     const { member, heldUntil } = await tokens.admission.reserve(claim, signal);
     try {

@@ -6,6 +6,8 @@ import { type ClusterLink, createClusterLink } from "../../../src/cluster/join/l
 import { loadNodeKey } from "../../../src/cluster/node-key.ts";
 import { decodeJoinToken, encodeJoinToken } from "../../../src/cluster/tokens-encoding.ts";
 import { listenTls } from "../../../src/http/listeners.ts";
+import { createAudit } from "../../../src/node-db/audit.ts";
+import { openNodeDb } from "../../../src/node-db/node-db.ts";
 import { createCsr } from "../../../src/pki/csr.ts";
 import { generateKey } from "../../../src/pki/keys.ts";
 import { call, fingerprint, keyPair } from "../http/fixtures.ts";
@@ -258,7 +260,20 @@ describe("a request for a place", () => {
     await expect(ask({ name: "Q4" })).rejects.toMatchObject({ kind: "invalid" });
     await expect(ask({ name: "q_4" })).rejects.toMatchObject({ kind: "invalid" });
     expect(Object.keys(await membersOf(founder))).not.toContain("q4");
+    using db = openNodeDb(founder.paths.nodeDb);
+    expect(createAudit(db, Date.now).latest(1)).toMatchObject([
+      {
+        actor: expect.stringMatching(/^node /),
+        action: "join-token.reserve",
+        outcome: expect.stringContaining("the API server answers under 10.152.183.1"),
+        details: { name: "q4", source: "127.0.0.1" },
+      },
+    ]);
     expect((await joinCluster(node, joinToken)).json.error).toBe("");
+    // Its token is used up, and lets it ask for its certificates again: for what it is, not for more.
+    await expect(ask({ addresses: ["10.152.183.1"] })).rejects.toThrow("the API server answers under 10.152.183.1");
+    const { meshPeer } = await loadNodeKey(founder.paths.nodeKey);
+    await expect(ask({ "mesh-peer": meshPeer })).rejects.toThrow("cannot take the mesh identity of n1");
     const move = { addresses: ["10.152.183.1"], "k8sd-address": "10.152.183.1:6400", requests: {} };
     await expect(link.ask("moveMember", move, signal)).rejects.toThrow("the API server answers under 10.152.183.1");
   });
