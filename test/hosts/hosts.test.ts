@@ -21,10 +21,8 @@ WantedBy=multi-user.target
 `;
 
 describe.skipIf(reason !== undefined)("a host", () => {
-  it("boots within seconds, with its own name, address, machine id and processes", async () => {
-    const started = performance.now();
+  it("boots with its own name, address, machine id and processes", async () => {
     await using host = await createHost({ name: "n1" });
-    expect(performance.now() - started).toBeLessThan(10_000);
     expect((await host.run("hostname")).stdout).toBe("n1\n");
     expect((await host.run("systemctl", "is-system-running")).stdout).toBe("running\n");
     expect((await host.run("getent", "hosts", "n1")).stdout).toContain(host.address);
@@ -103,14 +101,6 @@ describe.skipIf(reason !== undefined)("a host", () => {
     await using host = await createHost({ systemd: false });
     await expect(host.tryRun(["sleep", "4242"], { timeoutMs: 100 })).rejects.toThrow(/within 100 ms/);
     await expect.poll(() => host.run("ps", "ax").then((result) => result.stdout)).not.toContain("sleep 4242");
-  });
-
-  it("enters quickly", async () => {
-    await using host = await createHost({ systemd: false });
-    const started = performance.now();
-    for (let i = 0; i < 20; i++) await host.run("true");
-    // 8 ms on an idle machine; the bound leaves room for a busy one.
-    expect((performance.now() - started) / 20).toBeLessThan(100);
   });
 
   it("sees what is bound into it and what is laid over /usr", async () => {

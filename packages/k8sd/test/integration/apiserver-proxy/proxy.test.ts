@@ -162,7 +162,8 @@ describe("a set of API servers", () => {
 
   test("a silent one costs a moment; what is open to it is cut once it is known to be gone", async () => {
     const [a, b] = [cleanup.use(await startFreezable()), await backend("b")];
-    const proxy = await proxyTo([a, b], { dialTimeoutMs: 300 });
+    const dialTimeoutMs = 2_000;
+    const proxy = await proxyTo([a, b], { dialTimeoutMs });
     const clients = [await dial(proxy), await dial(proxy)];
     const ofA = clients.find(({ name }) => name === "frozen");
     const ofB = clients.find(({ name }) => name === "b");
@@ -171,8 +172,9 @@ describe("a set of API servers", () => {
     await a.freeze();
     const began = performance.now();
     expect((await dial(proxy)).name).toBe("b");
-    expect(performance.now() - began).toBeLessThan(250);
-    await expect.poll(() => live(proxy), { timeout: 5_000 }).toEqual([b.text]);
+    // Nobody waits for the whole time that a dial may take.
+    expect(performance.now() - began).toBeLessThan(dialTimeoutMs);
+    await expect.poll(() => live(proxy), { timeout: 15_000 }).toEqual([b.text]);
     await cut;
     expect(await ofB?.echo("x")).toBe("x");
   });

