@@ -38,7 +38,7 @@ export interface Runner {
    * Ends what is final of these kinds and does not get on, without taking anything back: somebody else finishes it, or what
    * comes in its place makes it pointless. Otherwise it would be tried for ever, and nothing else could begin.
    */
-  giveUp(kinds: readonly OperationKind[], reason: AppError): Promise<void>;
+  giveUp(kinds: readonly OperationKind[], reason: AppError, only?: (input: object) => boolean): Promise<void>;
   /** Takes back what is not yet final. False: there is no such operation, or it is final or over. */
   cancel(id: string): boolean;
   /**
@@ -169,8 +169,9 @@ export function createRunner(deps: RunnerDeps): Runner {
     await sleep(againMs, stopping.signal).catch(() => {
       // The next start of the daemon goes on.
     });
+    if (stopping.signal.aborted || live !== undefined) return;
     const isOver = journal.byId(operation.id)?.finishedAt !== undefined;
-    if (live === undefined && !isOver && !stopping.signal.aborted) launch(operation, plan, undoTimeoutMs, "resume");
+    if (!isOver) launch(operation, plan, undoTimeoutMs, "resume");
   }
 
   function find(requestId: string): OperationRun | undefined {
@@ -222,11 +223,11 @@ export function createRunner(deps: RunnerDeps): Runner {
       return operation === undefined ? [] : pastEvents(operation, journal);
     },
     list: () => journal.latest(50),
-    giveUp: async (kinds, reason) => {
+    giveUp: async (kinds, reason, only = () => true) => {
       for (const operation of journal.unfinished()) {
         const plan = JSON.parse(operation.plan) as Plan<Step>;
         const isFinal = journal.steps(operation.id).some(({ step, state }) => step === plan.commit && state === "done");
-        if (!isFinal || !kinds.includes(plan.operation)) continue;
+        if (!isFinal || !kinds.includes(plan.operation) || !only(plan.input)) continue;
         journal.finish(operation.id, "undone", { error: errorToJson(reason) });
         if (live?.run.id !== operation.id) continue;
         live.abort.abort(reason);

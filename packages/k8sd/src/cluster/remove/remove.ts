@@ -10,7 +10,7 @@ import type { MemberRecord } from "../ledger-records.ts";
 import { isTaken } from "../lock.ts";
 import { checkEtcdBears, etcdTooSmall } from "./etcd.ts";
 import { findMember } from "./find.ts";
-import { planRemove } from "./plan.ts";
+import { planRemove, type RemoveInput } from "./plan.ts";
 
 export interface RemoveOrder {
   /** Name, id or address. */
@@ -21,7 +21,7 @@ export interface RemoveOrder {
 }
 
 export interface RemoveDeps {
-  readonly runner: Pick<Runner, "find" | "start">;
+  readonly runner: Pick<Runner, "find" | "start" | "giveUp">;
   readonly connections: () => Connections;
   readonly self: () => BootstrapInput;
   /** This node goes out by itself. */
@@ -69,6 +69,7 @@ export function createRemove(deps: RemoveDeps) {
       return undefined;
     }
     refuseLast(member, members);
+    if (order.force) await giveUpGentle(member);
     if (member.id === self.nodeId) return await deps.leave(order, requestId);
     const managedEtcd = self.view.datastore.engine === "etcd";
     const standsStill =
@@ -83,6 +84,16 @@ export function createRemove(deps: RemoveDeps) {
     };
     const plan = planRemove(input, { kubernetes: self.kubernetes, managedEtcd, standsStill }, requestId);
     return deps.runner.start(plan, { timeoutMs });
+  }
+
+  /** One that waits for Pods, or for the API server, would be waited for by this one. */
+  function giveUpGentle({ id, name }: MemberRecord): Promise<void> {
+    const reason = new AppError("cancelled", `cannot finish remove of ${name}: it is removed by force now`);
+    const isGentle = (input: object): boolean => {
+      const { member, force } = input as RemoveInput;
+      return member.id === id && !force;
+    };
+    return deps.runner.giveUp(["remove"], reason, isGentle);
   }
 
   async function membersOf(who: string, { view }: BootstrapInput, signal: AbortSignal) {

@@ -1,5 +1,6 @@
 import type { KubeClient } from "../../kube/kube-client.ts";
 import { nodes } from "../../kube/resources.ts";
+import { AppError, errorText } from "../../lib/app-error.ts";
 import type { StepContext } from "../../operations/plan.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { annotation, annotationFlag } from "../config/annotations.ts";
@@ -50,10 +51,18 @@ export function createTakeAway({ self, connections, members, now }: TakeAwayDeps
       const force = member.removal?.force ?? false;
       await removeEtcdMember({ view, member, others, force }, await connections().datastore(), context);
     },
-    deleteNode: async ({ name }, { signal }) => {
+    deleteNode: async ({ name, removal }, context) => {
       // Whoever manages the machines deletes it then.
       if (annotationFlag(self().config, annotation.skipNodeCleanupOnRemove)) return;
-      await (await kube())?.delete(nodes, { name }, { signal });
+      const { signal } = context;
+      try {
+        await (await kube())?.delete(nodes, { name }, { signal });
+      } catch (error) {
+        signal.throwIfAborted();
+        if (removal?.force !== true || !(error instanceof AppError)) throw error;
+        // Its key is trusted until it is forgotten, and a Node that no member owns goes by itself.
+        context.progress({ done: 0, of: 1, note: `its Node stays until Kubernetes answers: ${errorText(error)}` });
+      }
     },
     forget: async ({ id }, { signal }) => {
       await createLedger(await connections().datastore()).remove(id, now(), signal);
