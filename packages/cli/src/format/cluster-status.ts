@@ -1,6 +1,7 @@
 import type { ClusterStatus, Condition, FeatureStatus, NodeStatus } from "@k8sd/api-types";
 import { nodeStatusFields } from "./node-status.ts";
 import type { Output } from "./output.ts";
+import { table } from "./table.ts";
 import { PlainScalar, type YamlValue } from "./yaml.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z";
@@ -28,6 +29,7 @@ function plain(status: ClusterStatus): string {
   return [
     ...rows.map(([label, value]) => `${label.padEnd(25)} ${value}`),
     ...reasons(status),
+    ...nodeTable(status),
     ...silent(status.nodes ?? []),
   ].join("\n");
 }
@@ -39,8 +41,25 @@ function reasons(status: ClusterStatus): string[] {
   return ["", "not ready because:", ...missing.map(({ name, reason, message }) => `  ${name}: ${message || reason}`)];
 }
 
+type Nodes = NonNullable<ClusterStatus["nodes"]>;
+
+/** Who is in, and how this node finds them; of one that is alone there is nothing to say. */
+function nodeTable({ nodes = [], "heard-at": heardAt }: ClusterStatus): string[] {
+  if (nodes.length < 2) return [];
+  const rows = nodes.map(({ name, role, address, state, liveness, "last-contact": at }) => [
+    name,
+    role,
+    address,
+    state === "active" ? (liveness ?? "active") : state,
+    at === undefined ? "" : timeText(at),
+  ]);
+  const lines = table([["NAME", "ROLE", "ADDRESS", "STATE", "LAST CONTACT"], ...rows]).split("\n");
+  const heard = heardAt === undefined ? [] : [`as it was told at ${timeText(heardAt)}`];
+  return ["", ...lines, ...heard];
+}
+
 /** Who is not there, when anybody is. */
-function silent(nodes: NonNullable<ClusterStatus["nodes"]>): string[] {
+function silent(nodes: Nodes): string[] {
   const away = nodes.filter(({ liveness }) => liveness === "dead");
   if (away.length === 0) return [];
   const lines = away.map(({ name, address, "last-contact": at }) => `  ${name} (${address}): ${contactText(at)}`);
@@ -48,7 +67,11 @@ function silent(nodes: NonNullable<ClusterStatus["nodes"]>): string[] {
 }
 
 function contactText(at: string | undefined): string {
-  return at === undefined ? "no contact since the start" : `last contact ${at.replace(/\.\d+Z$/, "Z")}`;
+  return at === undefined ? "no contact since the start" : `last contact ${timeText(at)}`;
+}
+
+function timeText(at: string): string {
+  return at.replace(/\.\d+Z$/, "Z");
 }
 
 function memberText(member: NodeStatus): string {

@@ -80,6 +80,23 @@ describe("plain status", () => {
     expect(lines.slice(10)).toEqual(["", "not ready because:", "  node: no Node is Ready", "  dns: NoAddress", ""]);
   });
 
+  test("shows who is in, as what, whether they are alive, and how old that is", async () => {
+    const nodes = [
+      { name: "n1", role: "control-plane", state: "active", address: "10.0.0.1:6400", liveness: "alive" },
+      { name: "w1", role: "worker", state: "joining", address: "10.0.0.9", "last-contact": "2026-08-21T10:00:09.456Z" },
+    ] as const;
+    const status = aStatus({ nodes: [...nodes], "heard-at": "2026-08-21T10:00:11.120Z" });
+    expect((await plainOf(status)).split("\n").slice(10)).toEqual([
+      "",
+      "NAME   ROLE            ADDRESS         STATE     LAST CONTACT",
+      "n1     control-plane   10.0.0.1:6400   alive",
+      "w1     worker          10.0.0.9        joining   2026-08-21T10:00:09Z",
+      "as it was told at 2026-08-21T10:00:11Z",
+      "",
+    ]);
+    expect(await plainOf(aStatus({ nodes: nodes.slice(0, 1) }))).toBe(await plainOf(aStatus()));
+  });
+
   test("names the nodes that do not answer", async () => {
     const node = { role: "worker", state: "active", address: "10.0.0.9" } as const;
     const nodes = [
@@ -88,8 +105,7 @@ describe("plain status", () => {
       { ...node, name: "w3", liveness: "dead" as const },
     ];
     const lines = (await plainOf(aStatus({ nodes }))).split("\n");
-    expect(lines.slice(10)).toEqual([
-      "",
+    expect(lines.slice(16)).toEqual([
       "do not answer ('k8s mesh' says why):",
       "  w2 (10.0.0.9): last contact 2026-08-21T10:00:09Z",
       "  w3 (10.0.0.9): no contact since the start",
