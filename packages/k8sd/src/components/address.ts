@@ -9,6 +9,11 @@ export function isLoopback(address: string): boolean {
   return address === "::1" || address.startsWith("127.");
 }
 
+/** Where a program of this node is reached that listens on `host`; none, or a wildcard, means on every address. */
+export function reachedAt(host: string, loopback: string): string {
+  return ["", "0.0.0.0", "::"].includes(host) ? loopback : host;
+}
+
 /** Splits `host:port`; undefined when it is not one. */
 export function splitHostPort(value: string): { host: string; port: number } | undefined {
   const match = /^(?:\[([^\]]+)\]|([^:]*)):(\d+)$/.exec(value);

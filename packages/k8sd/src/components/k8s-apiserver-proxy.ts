@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import type { Paths } from "../host/paths.ts";
 import { poll, withDeadline } from "../lib/wait.ts";
-import { splitHostPort } from "./address.ts";
+import { reachedAt, splitHostPort } from "./address.ts";
 import { pkiFiles } from "./certificates.ts";
 import type { ComponentSpec, NodeView } from "./component.ts";
 import { readyMs } from "./probe.ts";
@@ -55,7 +55,7 @@ export const k8sApiserverProxy: ComponentSpec = {
   async ready(node, signal) {
     const listen = effectiveArgument(render(node).service, "--listen", ":6443");
     const { host, port } = splitHostPort(listen) ?? { host: "", port: node.securePort };
-    const target = ["", "0.0.0.0", "::"].includes(host) ? node.loopback : host;
+    const target = reachedAt(host, node.loopback);
     await poll(async (abort) => handshake(target, port, await readFile(pkiFiles(node.paths).ca.crt), abort), {
       what: "reach an API server through k8s-apiserver-proxy",
       deadlineMs: readyMs,

@@ -1,5 +1,5 @@
 import { poll } from "../lib/wait.ts";
-import { hostPort, splitHostPort } from "./address.ts";
+import { hostPort, reachedAt, splitHostPort } from "./address.ts";
 import type { ComponentSpec, NodeView } from "./component.ts";
 import { healthy, readyMs } from "./probe.ts";
 import { componentService, effectiveArgument } from "./service.ts";
@@ -37,7 +37,7 @@ export const kubeProxy: ComponentSpec = {
     const own = hostPort(node.loopback, 10256);
     const address = effectiveArgument(render(node).service, "--healthz-bind-address", own);
     const { host, port } = splitHostPort(address) ?? { host: address, port: 10256 };
-    const target = ["", "0.0.0.0", "::"].includes(host) ? node.loopback : host;
+    const target = reachedAt(host, node.loopback);
     // It answers 200 once its rules are written, 503 before.
     await poll((abort) => healthy({ url: `http://${hostPort(target, port)}/healthz`, signal: abort }), {
       what: "see kube-proxy ready",

@@ -2,7 +2,7 @@ import * as http from "node:http";
 import * as https from "node:https";
 import type { ServiceSpec } from "../host/services.ts";
 import { poll } from "../lib/wait.ts";
-import { hostPort } from "./address.ts";
+import { hostPort, reachedAt } from "./address.ts";
 import type { NodeView } from "./component.ts";
 import { effectiveArgument } from "./service.ts";
 
@@ -77,8 +77,7 @@ export async function whenHealthy(
   const port = effectiveArgument(service, endpoint.port[0], endpoint.port[1]);
   // Switched off by the user: there is nothing to look at.
   if (port === "0") return;
-  const bound = effectiveArgument(service, endpoint.host, "");
-  const host = ["", "0.0.0.0", "::"].includes(bound) ? node.loopback : bound;
+  const host = reachedAt(effectiveArgument(service, endpoint.host, ""), node.loopback);
   const url = `${endpoint.scheme}://${hostPort(host, port)}/healthz`;
   await poll(
     (abort) => healthy({ url, signal: abort, ...(endpoint.scheme === "https" ? { tls: { ca: undefined } } : {}) }),

@@ -16,8 +16,6 @@ import {
 import { keepLease } from "./lease.ts";
 import { watchRange } from "./watch.ts";
 
-export type { ClientTls, EtcdClientOptions } from "./channel.ts";
-
 /** Connects when first used and again whenever it has to; dispose it to let the connections go. */
 export function createEtcdClient(options: EtcdClientOptions): Datastore {
   const channel = openChannel(options);

@@ -1,13 +1,11 @@
 import { cp, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Logger } from "pino";
-import type { ComponentSpec, NodeView } from "../../components/component.ts";
+import type { NodeView } from "../../components/component.ts";
 import { etcd, recoveringEtcd } from "../../components/etcd.ts";
-import { wantedComponents } from "../../components/wanted.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import { confirmEtcdLog } from "../../datastore/etcd-log.ts";
 import { restoreEtcd } from "../../datastore/etcd-restore.ts";
-import type { Host } from "../../host/host.ts";
 import { conflictsError } from "../../host/preflight.ts";
 import { exists } from "../../lib/read-file.ts";
 import type { IdentityStore } from "../../node-db/identity.ts";
@@ -17,21 +15,15 @@ import type { BootstrapInput } from "../bootstrap/plan.ts";
 import { joinDatastore } from "../join/datastore.ts";
 import { etcdView, ownPeerUrl } from "../join/datastore-view.ts";
 import { createLedger } from "../ledger.ts";
+import { type MemberServicesDeps, memberServices } from "./member-services.ts";
 import type { RecoverInput, RecoverStep, RejoinInput, RejoinStep } from "./plan.ts";
 
-export interface RecoverDeps {
-  readonly host: Host;
+export interface RecoverDeps extends MemberServicesDeps {
   readonly log: Logger;
   readonly now: () => number;
   readonly identity: Pick<IdentityStore<BootstrapInput>, "commit">;
   /** A connection to the datastore of this very node; the caller closes it. */
   readonly connect: (view: NodeView) => Promise<Datastore>;
-  readonly member: {
-    /** Ends what works with the datastore on this node; its listener stays. */
-    rest(): Promise<void>;
-  };
-  /** What runs on members starts. */
-  readonly joined: () => void;
 }
 
 /** For the log of the copy while it is brought up to date. */
@@ -44,33 +36,10 @@ async function sizeOf(directory: string): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-function componentsOf(view: NodeView, names: readonly string[]): readonly ComponentSpec[] {
-  return wantedComponents(view).filter(({ name }) => names.includes(name));
-}
-
-export function memberServices(deps: Omit<RecoverDeps, "identity" | "connect">) {
-  const { services } = deps.host;
-
-  async function start(view: NodeView, names: readonly string[], context: StepContext): Promise<void> {
-    for (const name of names) await services.start(name, context.signal);
-    await Promise.all(
-      componentsOf(view, names).map((component) => awaitService(component, view, services, context.signal)),
-    );
-  }
-
-  return {
-    stop: async (names: readonly string[], signal: AbortSignal) => {
-      await deps.member.rest();
-      for (const name of names.toReversed()) await services.stop(name, signal);
-    },
-    start,
-  };
-}
-
 export function createRecoverExecutors(deps: RecoverDeps): Executors<RecoverStep> {
   const { host } = deps;
   const { paths, services } = host;
-  const { stop, start } = memberServices(deps);
+  const { start, executors } = memberServices(deps);
   const data = join(paths.etcd, "data");
   const scratch = join(paths.etcd, "recovery");
   const copy = join(scratch, "copy");
@@ -78,14 +47,7 @@ export function createRecoverExecutors(deps: RecoverDeps): Executors<RecoverStep
   const inputOf = (context: StepContext): RecoverInput => context.input as RecoverInput;
 
   return {
-    "stop-services": {
-      run: (step, { signal }) => stop(step.args.services, signal),
-      undo: async (step, context) => {
-        // Whether they come up is what it was before; nobody waits for a datastore without quorum.
-        for (const name of step.args.services) await services.start(name, context.signal);
-        deps.joined();
-      },
-    },
+    ...executors,
 
     "copy-data": {
       run: async (_step, { signal }) => {
@@ -166,23 +128,19 @@ export function createRecoverExecutors(deps: RecoverDeps): Executors<RecoverStep
         await createLedger(datastore).beginEpoch(epoch, recovery, context.signal);
       },
     },
-
-    "start-services": {
-      run: (step, context) => start(inputOf(context).after.view, step.args.services, context),
-    },
-
-    "resume-member": { run: async () => deps.joined() },
   };
 }
 
 export function createRejoinExecutors(deps: Omit<RecoverDeps, "connect">): Executors<RejoinStep> {
   const { host, log } = deps;
   const { paths, services } = host;
-  const { stop, start } = memberServices(deps);
+  const { executors } = memberServices(deps);
   const data = join(paths.etcd, "data");
   const inputOf = (context: StepContext): RejoinInput => context.input as RejoinInput;
 
   return {
+    ...executors,
+
     yield: {
       run: async (_step, context) => {
         const { nodeId, clusterId, after } = inputOf(context);
@@ -193,8 +151,6 @@ export function createRejoinExecutors(deps: Omit<RecoverDeps, "connect">): Execu
         context.commit(() => deps.identity.commit({ id: nodeId, clusterId, view: after }, deps.now()));
       },
     },
-
-    "stop-services": { run: (step, { signal }) => stop(step.args.services, signal) },
 
     "set-aside": {
       run: async (_step, context) => {
@@ -214,11 +170,5 @@ export function createRejoinExecutors(deps: Omit<RecoverDeps, "connect">): Execu
         await awaitService(etcd, view, services, context.signal);
       },
     },
-
-    "start-services": {
-      run: (step, context) => start(inputOf(context).after.view, step.args.services, context),
-    },
-
-    "resume-member": { run: async () => deps.joined() },
   };
 }

@@ -13,23 +13,23 @@ export interface RecoverInput {
   readonly backup: string;
 }
 
-/** What the steps of a recovery, a rejoin and a restore have in common. */
-export interface ServicesStep<K extends string> extends Step {
+interface ServicesStep<K extends string> extends Step {
   readonly kind: K;
   readonly args: { readonly services: readonly string[] };
 }
 
+/** Those of a recovery, a rejoin and a restore. */
+export type ServicesSteps = ServicesStep<"stop-services"> | ServicesStep<"start-services"> | Bare<"resume-member">;
+
 export type RecoverStep =
-  | ServicesStep<"stop-services">
+  | ServicesSteps
   | Bare<"copy-data">
   | Bare<"replay-log">
   | Bare<"rebuild-data">
   | Bare<"begin-epoch">
   | Bare<"put-in-place">
   | Bare<"start-datastore">
-  | Bare<"record-epoch">
-  | ServicesStep<"start-services">
-  | Bare<"resume-member">;
+  | Bare<"record-epoch">;
 
 /** Services that read the datastore, in start order. What only runs pods goes on. */
 export function datastoreUsers(input: BootstrapInput): readonly string[] {
@@ -81,13 +81,7 @@ export interface RejoinInput {
   readonly backup: string;
 }
 
-export type RejoinStep =
-  | Bare<"yield">
-  | ServicesStep<"stop-services">
-  | Bare<"set-aside">
-  | Bare<"join-datastore">
-  | ServicesStep<"start-services">
-  | Bare<"resume-member">;
+export type RejoinStep = ServicesSteps | Bare<"yield"> | Bare<"set-aside"> | Bare<"join-datastore">;
 
 /**
  * A control plane takes over the data of a cluster that was recovered without it. The first step is the point of no

@@ -14,22 +14,16 @@ import { writeCertificates } from "../bootstrap/write-certificates.ts";
 import { datastoreOptions } from "../connections.ts";
 import { dataOf, engineOf } from "../migrate/engines.ts";
 import type { ManagedEngine } from "../migrate/plan.ts";
-import { memberServices } from "../recover/executors.ts";
+import { type MemberServicesDeps, memberServices } from "../recover/member-services.ts";
 import type { Seal } from "../seal.ts";
 import { createRing } from "../seal-key/ring.ts";
 import { takeSavedKeys } from "../seal-key/saved-keys.ts";
 import { loadInto, makeEmptyDatastore, type RestoreDataDeps, takeOverAs } from "./restore-data.ts";
 import type { RebuildStep, RestoreInput, RestoreStep } from "./restore-plan.ts";
 
-export interface RestoreExecutorsDeps extends RestoreDataDeps {
+export interface RestoreExecutorsDeps extends RestoreDataDeps, MemberServicesDeps {
   readonly log: Logger;
   readonly identity: Pick<IdentityStore<BootstrapInput>, "commit">;
-  readonly member: {
-    /** Ends what works with the datastore on this node; its listener stays. */
-    rest(): Promise<void>;
-  };
-  /** What runs on members starts. */
-  readonly joined: () => void;
 }
 
 /** What a restore keeps beside the journal until it ends. */
@@ -46,20 +40,13 @@ export interface RebuildSecret extends RestoreSecret {
 export function createRestoreExecutors(deps: RestoreExecutorsDeps): Executors<RestoreStep> {
   const { host, log } = deps;
   const { paths, services } = host;
-  const { stop, start } = memberServices(deps);
+  const { start, executors } = memberServices(deps);
   const inputOf = (context: StepContext): RestoreInput => context.input as RestoreInput;
   const secretOf = (context: StepContext): RestoreSecret => JSON.parse(context.secret ?? "{}") as RestoreSecret;
   const dataOfThis = ({ before }: RestoreInput): string => dataOf(paths, before.view.datastore.engine as ManagedEngine);
 
   return {
-    "stop-services": {
-      run: (step, { signal }) => stop(step.args.services, signal),
-      undo: async (step, context) => {
-        // Whether they come up is what it was before.
-        for (const name of step.args.services) await services.start(name, context.signal);
-        deps.joined();
-      },
-    },
+    ...executors,
 
     "set-aside": {
       run: async (_step, context) => {
@@ -119,12 +106,6 @@ export function createRestoreExecutors(deps: RestoreExecutorsDeps): Executors<Re
         context.commit(() => deps.identity.commit({ id: nodeId, clusterId, view: after }, deps.now()));
       },
     },
-
-    "start-services": {
-      run: (step, context) => start(inputOf(context).after.view, step.args.services, context),
-    },
-
-    "resume-member": { run: async () => deps.joined() },
   };
 }
 

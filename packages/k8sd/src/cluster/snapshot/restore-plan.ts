@@ -1,7 +1,7 @@
 import type { Bare, Json, Plan } from "../../operations/plan.ts";
 import { type BootstrapInput, type BootstrapStep, planBootstrap } from "../bootstrap/plan.ts";
 import type { RecoveryRecord } from "../ledger-records.ts";
-import { datastoreUsers, type ServicesStep, startServices } from "../recover/plan.ts";
+import { datastoreUsers, type ServicesSteps, startServices } from "../recover/plan.ts";
 
 /** What the steps of a restore know of it, wherever it takes place. The key is the operation's secret. */
 export type RestoreFacts = {
@@ -24,14 +24,12 @@ export interface RestoreInput {
 }
 
 export type RestoreStep =
-  | ServicesStep<"stop-services">
+  | ServicesSteps
   | Bare<"set-aside">
   | Bare<"start-empty">
   | Bare<"load-snapshot">
   | Bare<"take-over">
-  | Bare<"begin-epoch">
-  | ServicesStep<"start-services">
-  | Bare<"resume-member">;
+  | Bare<"begin-epoch">;
 
 /**
  * A control plane gets the data of a snapshot in place of its own. Until the epoch begins the old data lies aside untouched,

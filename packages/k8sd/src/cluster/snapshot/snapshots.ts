@@ -49,8 +49,6 @@ interface Place {
   readonly name: string;
 }
 
-export type Snapshots = ReturnType<typeof createSnapshots>;
-
 /** Snapshots of the cluster: its datastore, and what is needed beside it. */
 export function createSnapshots(deps: SnapshotsDeps) {
   const settings = async (): Promise<SnapshotSettings> =>
