@@ -10,6 +10,11 @@ const version = 1;
 export const limits = {
   messageBytes: 64 * 1024,
   updates: 512,
+  /**
+   * What others may say of a node's incarnation. A node that objects goes above it, and must still be able to say so: its own
+   * is sent doubled, within the whole numbers. Counted in milliseconds since the Unix epoch it is reached in 35,000 years.
+   */
+  incarnation: 2 ** 50,
   addressEntries: 256,
   addressesPerNode: 8,
   addressBytes: 256,
@@ -175,7 +180,7 @@ function readFrom(input: Reader): { incarnation: number; leaving: boolean; updat
   return {
     incarnation: Math.floor(packed / 2),
     leaving: packed % 2 === 1,
-    updates: list(input, limits.updates, readUpdate),
+    updates: list(input, limits.updates, readUpdate).filter(({ incarnation }) => incarnation <= limits.incarnation),
   };
 }
 

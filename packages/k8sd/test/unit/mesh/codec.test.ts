@@ -52,6 +52,16 @@ describe("messages", () => {
     }
   });
 
+  test("nobody can say so much of another one that its objection would be no message any more", () => {
+    const { incarnation: most } = limits;
+    const said = (incarnation: number) => ({ id, state: "dead" as const, incarnation });
+    const updates = [said(most), said(most + 1), said(Number.MAX_SAFE_INTEGER)];
+    const gossip = { type: "gossip", incarnation: 1, leaving: false, updates } as const;
+    expect(decode(encode(gossip))).toEqual({ ...gossip, updates: [said(most)] });
+    const objection = { ...gossip, incarnation: most + 1, leaving: true, updates: [] };
+    expect(decode(encode(objection))).toEqual(objection);
+  });
+
   test("random bytes never throw", () => {
     let state = 1;
     for (let run = 0; run < 2_000; run++) {
