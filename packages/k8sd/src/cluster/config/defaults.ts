@@ -1,5 +1,7 @@
 import type { ClusterConfig, ResolvedClusterConfig } from "./types.ts";
 
+export const defaultPorts = { apiserver: 6443, etcd: 2379, etcdPeer: 2380 } as const;
+
 export const defaultLocalStoragePath = "/var/snap/k8s/common/rawfile-storage";
 
 /** Decides what the user left open. Applied once, at bootstrap: what is stored later changes only on request. */
@@ -12,8 +14,13 @@ export function applyDefaults(
   return {
     ...config,
     // The ports of etcd are decided for every engine: a cluster can move to etcd later.
-    datastore: { type: "sqlite", "etcd-port": 2379, "etcd-peer-port": 2380, ...defined(config.datastore) },
-    apiserver: { port: 6443, "authorization-mode": "Node,RBAC", ...defined(config.apiserver) },
+    datastore: {
+      type: "sqlite",
+      "etcd-port": defaultPorts.etcd,
+      "etcd-peer-port": defaultPorts.etcdPeer,
+      ...defined(config.datastore),
+    },
+    apiserver: { port: defaultPorts.apiserver, "authorization-mode": "Node,RBAC", ...defined(config.apiserver) },
     kubelet: { "cluster-domain": "cluster.local", ...defined(kubelet) },
     network: {
       enabled: networkEnabled,

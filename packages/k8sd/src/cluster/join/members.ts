@@ -18,8 +18,9 @@ import { AppError, errorText } from "../../lib/app-error.ts";
 import type { Audit } from "../../node-db/audit.ts";
 import { presentOf, readClusterSecrets } from "../cluster-secrets.ts";
 import { parseCidrs } from "../config/cidr.ts";
+import { defaultPorts } from "../config/defaults.ts";
 import { nodeSubnet } from "../config/subnets.ts";
-import type { ClusterConfig, ResolvedClusterConfig } from "../config/types.ts";
+import type { ClusterConfig } from "../config/types.ts";
 import type { Connections } from "../connections.ts";
 import { createLedger, type Ledger } from "../ledger.ts";
 import type { Claim } from "../ledger-admission.ts";
@@ -263,7 +264,7 @@ export function apiServersOf(
   config: ClusterConfig | undefined,
   members: readonly Pick<MemberRecord, "role" | "state" | "addresses">[],
 ): readonly string[] {
-  const port = (config as ResolvedClusterConfig | undefined)?.apiserver.port ?? 6443;
+  const port = config?.apiserver.port ?? defaultPorts.apiserver;
   return members
     .filter(({ role, state }) => role === "control-plane" && state === "active")
     .flatMap(({ addresses: [address] }) => (address === undefined ? [] : [hostPort(address, port)]));

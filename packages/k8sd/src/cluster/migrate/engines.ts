@@ -5,12 +5,10 @@ import { etcd, etcdData, secludedEtcd } from "../../components/etcd.ts";
 import { k8sDatastore, newK8sDatastore } from "../../components/k8s-datastore.ts";
 import type { Paths } from "../../host/paths.ts";
 import type { BootstrapInput } from "../bootstrap/plan.ts";
+import { defaultPorts } from "../config/defaults.ts";
 import { peerUrl } from "../join/prepare.ts";
 import type { Destination } from "./destination.ts";
 import type { ManagedEngine, MigrateInput, MovableEngine } from "./plan.ts";
-
-const defaultPeerPort = 2380;
-const defaultClientPort = 2379;
 
 /**
  * The node as it is with another engine, which serves at the same address.
@@ -49,13 +47,13 @@ export function withEtcdOf(
 function datastoreView({ view, config }: BootstrapInput, engine: MovableEngine, server: string): DatastoreView {
   const { datastore } = view;
   const clientPort =
-    "clientPort" in datastore ? datastore.clientPort : (config.datastore["etcd-port"] ?? defaultClientPort);
+    "clientPort" in datastore ? datastore.clientPort : (config.datastore["etcd-port"] ?? defaultPorts.etcd);
   // kube-apiserver comes from another address, and is started anew.
   const endpoints =
     datastore.engine === "external" ? [`https://${hostPort(view.loopback, clientPort)}`] : datastore.endpoints;
   if (engine === "sqlite") return { engine, endpoints, clientPort };
   if (engine === "postgres") return { engine, endpoints, clientPort, server };
-  const peerPort = config.datastore["etcd-peer-port"] ?? defaultPeerPort;
+  const peerPort = config.datastore["etcd-peer-port"] ?? defaultPorts.etcdPeer;
   const [address = view.loopback] = view.addresses;
   // Should its data be lost, it must not found a cluster of its own.
   const initialCluster = { state: "existing", peers: { [view.name]: peerUrl(address, peerPort) } } as const;
