@@ -46,7 +46,7 @@ export interface RestoreDeps {
   readonly seal: () => Promise<Seal>;
   readonly connections: () => Connections;
   readonly copies: Pick<Copies, "others">;
-  readonly runner: Pick<Runner, "find" | "start">;
+  readonly runner: Pick<Runner, "find" | "start" | "giveUp">;
   readonly now: () => number;
 }
 
@@ -210,6 +210,8 @@ export function createRestore(deps: RestoreDeps) {
     if (refusal !== undefined && !order.force) {
       throw new AppError("conflict", refusal.message, { remedy: refusal.remedy });
     }
+    // It may wait for the very data that is given up here.
+    await runner.giveUp(["remove"], new AppError("cancelled", "cannot finish remove: a restore came before it"));
     return found.begin(order, requestId, timeoutMs);
   }
 
