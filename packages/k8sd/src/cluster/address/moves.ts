@@ -44,7 +44,7 @@ export function createMoves(deps: MovesDeps) {
       const [members, config] = await Promise.all([ledger.members(signal), ledger.config(signal)]);
       const member = await memberOf(key, members);
       const { addresses, "k8sd-address": k8sdAddress, requests } = request;
-      refuseAddresses(member, addresses, k8sdAddress, members);
+      refuseAddresses(member, { addresses, k8sdAddress, source }, members);
       refuseServed({ ...member, addresses, k8sdAddress }, await servedNames(deps.paths), members);
       refuseTakenPeer({ id: member.id, meshPeer: request["mesh-peer"] }, members);
       if (config === undefined) throw new AppError("unavailable", "cannot take a new address: no cluster is recorded");
@@ -77,21 +77,23 @@ export function createMoves(deps: MovesDeps) {
 
 function refuseAddresses(
   self: MemberRecord,
-  addresses: readonly string[],
-  k8sdAddress: string,
+  { addresses, k8sdAddress, source }: Pick<MemberRecord, "addresses" | "k8sdAddress"> & { readonly source: string },
   members: readonly MemberRecord[],
 ): void {
   const listener = splitHostPort(k8sdAddress);
   if (listener === undefined || [...addresses, listener.host].some((address) => isIP(address) === 0)) {
     throw new AppError("invalid", "cannot take a new address: it is no IP address", { field: "address" });
   }
+  // Who calls from an address has it, whatever is recorded: nodes may have taken each other's.
+  const proven = source.replace(/^::ffff:(?=\d+\.)/i, "");
+  const claimed = addresses.filter((address) => address !== proven);
   const other = members.find(
     ({ id, state, addresses: taken }) =>
-      id !== self.id && state !== "removed" && taken.some((address) => addresses.includes(address)),
+      id !== self.id && state !== "removed" && taken.some((address) => claimed.includes(address)),
   );
   if (other === undefined) return;
   throw new AppError("conflict", `cannot take the address of ${other.name}`, {
     field: "address",
-    remedy: `Give ${self.name} an address of its own.`,
+    remedy: `Give ${self.name} an address of its own, or remove ${other.name} with 'k8s remove-node ${other.name}' when it is gone.`,
   });
 }
