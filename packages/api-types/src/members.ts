@@ -101,5 +101,9 @@ export const deadMembersResponse = z.object({ members: z.array(z.object({ id: z.
 export type DeadMembersResponse = z.infer<typeof deadMembersResponse>;
 
 /** The next step of a node that has a place. */
-export const advanceRequest = z.strictObject({ action: z.enum(["begin", "renew", "commit", "release", "leave"]) });
+export const advanceRequest = z.strictObject({
+  action: z.enum(["begin", "renew", "commit", "release", "leave"]),
+  /** Of a worker that leaves: its Pods are gone already, nobody needs to wait for them. */
+  force: z.boolean().optional(),
+});
 export type AdvanceRequest = z.infer<typeof advanceRequest>;

@@ -168,7 +168,11 @@ export function createMembers(deps: MembersDeps) {
     await ledger.remove(member.id, now(), signal);
   }
 
-  async function advance({ action }: AdvanceRequest, caller: Caller, signal: AbortSignal): Promise<void> {
+  async function advance(
+    { action, force = false }: AdvanceRequest,
+    caller: Caller,
+    signal: AbortSignal,
+  ): Promise<void> {
     const key = keyOf(caller);
     const id = nodeIdOf(key);
     const ledger = await ledgerOf();
@@ -188,7 +192,7 @@ export function createMembers(deps: MembersDeps) {
         return;
       case "leave":
         // It wants to go now: whoever sees the record first takes it out.
-        await ledger.leave(id, now(), signal, { force: false, until: now() });
+        await ledger.leave(id, now(), signal, { force: force && member.role === "worker", until: now() });
         return;
       case "release":
         if (member.state === "active" || member.state === "leaving") return giveUp(ledger, member, signal);

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { AdvanceRequest } from "@k8sd/api-types";
 import type { Logger } from "pino";
 import type { Host } from "../../host/host.ts";
 import { AppError } from "../../lib/app-error.ts";
@@ -54,7 +55,11 @@ export function createRemoval(deps: RemovalDeps) {
   /** A control plane writes it itself; a worker asks one. */
   async function announce({ force }: { readonly force: boolean }, signal: AbortSignal): Promise<void> {
     const { nodeId, view } = self();
-    if (view.role === "worker") return (await others()).advance("leave", signal);
+    if (view.role === "worker") {
+      const order: AdvanceRequest = { action: "leave", ...(force ? { force } : {}) };
+      await (await others()).ask("advanceMember", order, signal);
+      return;
+    }
     const ledger = createLedger(await connections().datastore());
     await ledger.leave(nodeId, now(), signal, { force, until: now() });
   }
