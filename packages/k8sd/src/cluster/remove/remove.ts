@@ -1,4 +1,4 @@
-import type { Empty } from "@k8sd/api-types";
+import type { Empty, OperationEvent } from "@k8sd/api-types";
 import { AppError } from "../../lib/app-error.ts";
 import { sleep, withDeadline } from "../../lib/wait.ts";
 import { type DeferredRun, onceAsked } from "../../operations/deferred.ts";
@@ -39,18 +39,35 @@ const turnMs = 300;
 /** Of the caller's time, what is left for all that comes after its Pods. */
 const afterDrainMs = 30_000;
 
+type Tell = (event: OperationEvent) => void;
+
 /** Takes a node out of the cluster, whether it is alive or not. */
 export function createRemove(deps: RemoveDeps) {
   /** A node does one thing at a time; whoever orders several removals at once means all of them. */
-  async function begin(order: RemoveOrder, requestId: string): Promise<OperationRun | undefined> {
+  async function begin(order: RemoveOrder, requestId: string, tell: Tell): Promise<OperationRun | undefined> {
     const timeoutMs = Math.min(order.timeoutMs === 0 ? ceilingMs : order.timeoutMs, ceilingMs);
     const over = AbortSignal.timeout(timeoutMs);
-    for (;;) {
+    const begun = performance.now();
+    const title = "Wait until this node has ended something else";
+    const told = (state: "started" | "done"): void =>
+      tell({
+        operation: requestId,
+        kind: "remove",
+        step: 1,
+        of: 1,
+        title,
+        state,
+        elapsedMs: performance.now() - begun,
+      });
+    for (let tries = 0; ; tries += 1) {
       try {
-        return await beginNow({ ...order, timeoutMs }, requestId);
+        const run = await beginNow({ ...order, timeoutMs }, requestId);
+        if (tries > 0) told("done");
+        return run;
       } catch (error) {
         if (!isTaken(error) || over.aborted) throw error;
       }
+      if (tries === 0) told("started");
       await sleep(turnMs, over).catch(() => {
         // It is tried once more, for the reason.
       });
@@ -128,7 +145,7 @@ export function createRemove(deps: RemoveDeps) {
 
   const asked = onceAsked<Empty>(deps.runner, {});
   return (order: RemoveOrder, { requestId }: { readonly requestId: string }): DeferredRun<Empty> =>
-    asked.run(requestId, () => begin(order, requestId));
+    asked.run(requestId, (tell) => begin(order, requestId, tell));
 }
 
 function refuseLast(member: MemberRecord, members: readonly MemberRecord[]): void {

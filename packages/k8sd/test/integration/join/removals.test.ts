@@ -25,10 +25,17 @@ test("removals that are ordered at once from one control plane wait for each oth
   await writeFile(join(founder.faults, `hold-${point}`), "");
   const first = remove("r1");
   await vi.waitFor(() => access(join(founder.faults, `held-${point}`)), { timeout: 20_000 });
-  const others = [remove("r2"), remove("r3"), remove("r1")];
+  const streamed = founder.call("POST", "/1.0/k8sd/cluster/remove", { name: "r3" }, { accept: "text/event-stream" });
+  const others = [remove("r2"), remove("r1")];
   const late = await remove("r2", 1_000);
   expect([late.status, late.json.error]).toEqual([500, expect.stringContaining("a remove is under way")]);
   await rm(join(founder.faults, `hold-${point}`));
   for (const { status, json } of await Promise.all([first, ...others])) expect([status, json.error]).toEqual([200, ""]);
+  const steps = [...(await streamed).text.matchAll(/"title":"([^"]*)","state":"done"/g)].map(([, title]) => title);
+  expect(steps).toEqual([
+    "Wait until this node has ended something else",
+    "Record that r3 leaves",
+    "End its membership",
+  ]);
   expect(Object.keys(await membersOf(founder))).toEqual(["r0"]);
 });
