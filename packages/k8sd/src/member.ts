@@ -138,7 +138,7 @@ export function createMember(options: MemberOptions, deps: MemberDeps): Member {
   });
 
   const controlPlaneReconcilers = (input: BootstrapInput, connections: Connections): readonly Reconciler[] => [
-    createLedgerFollower(input.config, { roster, datastore: connections.datastore, seen: mesh.publish }),
+    createLedgerFollower(input, { roster, datastore: connections.datastore, seen: mesh.publish }),
     createJoinTokensSweep({ sweep: deps.sweepJoinTokens }),
     createSealKeyFollower(deps.sealKey),
     createLeaving(input.nodeId, {

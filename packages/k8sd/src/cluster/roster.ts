@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { AppError } from "../lib/app-error.ts";
 import type { RosterStore } from "../node-db/roster-store.ts";
 import type { Ledger } from "./ledger.ts";
 import type { MemberRecord } from "./ledger-records.ts";
@@ -38,6 +39,8 @@ export interface Roster {
 
 export interface FollowOptions {
   readonly podCidrs: PodCidrs;
+  /** A ledger of a later epoch is not taken; absent: whatever is there is this node's. */
+  readonly epoch?: number;
   /** Every state of the ledger, after it was taken. */
   readonly seen: (view: LedgerView) => void;
 }
@@ -83,17 +86,21 @@ export function createRoster(ownKey: string, store: RosterStore<KnownMember>, no
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    follow: async (ledger, { podCidrs, seen }, signal) => {
+    follow: async (ledger, { podCidrs, seen, epoch: own }, signal) => {
       const known = new Map<string, MemberRecord>();
       let epoch = 1;
       for await (const change of ledger.changes({ from: 0, signal })) {
+        epoch = change.cluster?.epoch ?? epoch;
+        if (own !== undefined && epoch > own) {
+          const what = `it is of epoch ${epoch}, and this node is still in epoch ${own}`;
+          throw new AppError("unavailable", `cannot follow the ledger: ${what}`);
+        }
         if (change.kind === "snapshot") known.clear();
         for (const member of change.members) {
           if (member.state === "removed") known.delete(member.id);
           else known.set(member.id, member);
         }
         for (const id of change.forgotten) known.delete(id);
-        epoch = change.cluster?.epoch ?? epoch;
         const present = [...known.values()];
         replace(present.map((member) => ({ ...member, podCidrs: podCidrs(member) })));
         seen({ epoch, revision: change.revision, members: present });

@@ -1,6 +1,5 @@
 import type { Member } from "@k8sd/api-types";
 import type { BootstrapInput } from "../cluster/bootstrap/plan.ts";
-import type { ClusterConfig } from "../cluster/config/types.ts";
 import { type ClusterLink, linkOf } from "../cluster/join/link.ts";
 import { podCidrsOf } from "../cluster/join/members.ts";
 import { createLedger } from "../cluster/ledger.ts";
@@ -19,9 +18,13 @@ const pollMs = 5_000;
 /** While the mesh tells it, in case what it tells is not all. */
 const slowPollMs = 60_000;
 
-/** On control planes: the roster is what the ledger says, as soon as it says it. */
+/**
+ * On control planes: the roster is what the ledger says, as soon as it says it. While a node's own etcd has no quorum it reads
+ * that of its peers, and one that was recovered meanwhile may know less of where they are than what this node was told: then
+ * nobody would be found any more to follow.
+ */
 export function createLedgerFollower(
-  config: ClusterConfig,
+  { config, epoch = 1, view }: Pick<BootstrapInput, "config" | "epoch" | "view">,
   deps: {
     readonly roster: Pick<Roster, "follow">;
     readonly datastore: () => Promise<Datastore>;
@@ -33,7 +36,9 @@ export function createLedgerFollower(
     reconcile: async (signal) => {
       const ledger = createLedger(await deps.datastore());
       const podCidrs = (member: MemberRecord) => podCidrsOf(config, member);
-      await deps.roster.follow(ledger, { podCidrs, seen: deps.seen }, signal);
+      // Where the datastore is not one of the members' own, a recovery is nobody's to follow.
+      const own = view.datastore.engine === "etcd" ? { epoch } : {};
+      await deps.roster.follow(ledger, { podCidrs, seen: deps.seen, ...own }, signal);
       return againMs;
     },
   };

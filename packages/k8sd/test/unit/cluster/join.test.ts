@@ -114,4 +114,23 @@ describe("the roster", () => {
     roster.replace([]);
     expect([...roster.keys(), ...roster.workerKeys()]).toEqual(["own"]);
   });
+
+  test("takes nothing from a ledger of a later epoch than its own: that may not know where who moved is now", async () => {
+    const roster = createRoster("own", { read: () => [], write: () => {} }, Date.now);
+    const at = (address: string) => ({ ...member("a", "active"), addresses: [address] });
+    const record = { ...at("10.0.0.1"), incarnation: 1, versions: {}, revision: 5 };
+    const ledger = {
+      async *changes() {
+        const cluster = { id: "c", epoch: 2, createdAt: 0 };
+        yield { kind: "snapshot" as const, revision: 5, cluster, members: [record], forgotten: [] };
+      },
+    };
+    const follow = (epoch: number) =>
+      roster.follow(ledger, { podCidrs: () => [], seen: () => {}, epoch }, AbortSignal.timeout(1_000));
+    roster.replace([at("10.0.0.151")]);
+    await expect(follow(1)).rejects.toThrow("it is of epoch 2, and this node is still in epoch 1");
+    expect(roster.members()).toMatchObject([{ addresses: ["10.0.0.151"] }]);
+    await follow(2);
+    expect(roster.members()).toMatchObject([{ addresses: ["10.0.0.1"] }]);
+  });
 });
