@@ -7,7 +7,8 @@ export function toAppError(action: string, error: unknown): AppError {
   const why = error instanceof Error && "details" in error ? String(error.details) : errorText(error);
   const message = `cannot ${action} the datastore: ${why}`;
   const details = { grpcCode: code };
-  switch (code) {
+  // etcd that stops has no code for what it was just asked.
+  switch (why === "raft: stopped" ? grpcStatus.unavailable : code) {
     case grpcStatus.unavailable:
       return new AppError("unavailable", message, {
         remedy: "check that the datastore runs and is reachable",
