@@ -46,7 +46,7 @@ describe("a database that cannot hold the cluster", () => {
     await using folder = await temporaryFolder();
     const args = await databaseArgs(folder.path, as("right-word"));
     const started = startEngine({ dataDir: folder.path, args });
-    await expect(started).rejects.toThrow(/permission denied for database .*\n.*GRANT CREATE/s);
+    await expect(started).rejects.toThrow(/permission denied for database .*GRANT CREATE/s);
     await expect(started).rejects.not.toThrow("right-word");
   });
 
