@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { OperationEvent } from "@k8sd/api-types";
 import type { Logger } from "pino";
-import { AppError, errorText } from "../lib/app-error.ts";
+import { AppError, errorText, isKind } from "../lib/app-error.ts";
 import { sleep } from "../lib/wait.ts";
 import type { Journal, JournaledOperation } from "../node-db/journal.ts";
 import type { BoundaryHook } from "./boundary.ts";
@@ -122,9 +122,11 @@ export function createRunner(deps: RunnerDeps): Runner {
         if (stopping.signal.aborted)
           throw new AppError("unavailable", `cannot finish ${plan.operation}: k8sd is stopping`, { cause: error });
         const step = execution.standing();
+        // What a step was at when it was cancelled says nothing; that it was does.
+        const cause = abort.signal.aborted && isKind(error, "cancelled") ? abort.signal.reason : error;
         const reason = timeout.aborted
           ? timeoutError(plan.operation, timeoutMs, step, error)
-          : failureOf(`finish ${plan.operation} at ${JSON.stringify(step)}`, error);
+          : failureOf(`finish ${plan.operation} at ${JSON.stringify(step)}`, cause);
         if (execution.committed()) throw reason;
         const clean = await execution.backward(
           reason,

@@ -103,7 +103,7 @@ export async function createTestCluster(strict = false): Promise<TestCluster> {
     const node = await member(name);
     const over = call(options);
     const added = await members.addLearner({ name, peerUrls: [node.peerUrl], fresh: true, ...over, ...options });
-    const seen = await members.list(over);
+    const seen = await members.list({ ...over, settled: true });
     // A member answers a new one by what it has applied itself; k8sd begins such a one again, a bare etcd ends or waits for ever.
     for (const { clientUrl } of [...nodes.values()].filter((each) => each.runs())) {
       await connect([clientUrl]).list({ ...over, settled: true });

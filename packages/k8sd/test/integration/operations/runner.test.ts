@@ -143,7 +143,9 @@ describe("an operation", () => {
         run: async (step, { signal }) => {
           world.add(step.args.key);
           if (step.args.key === "c") {
-            await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+            // As a client of the datastore says it, in words of its own.
+            const said = new AppError("cancelled", "cannot write: cancelled on client");
+            await new Promise((_, reject) => signal.addEventListener("abort", () => reject(said)));
           }
         },
         undo: async (step) => void world.delete(step.args.key),
@@ -153,7 +155,8 @@ describe("an operation", () => {
     const cancelled = runner.start(planOf(), { timeoutMs: 5_000 });
     await expect.poll(() => world.has("c")).toBe(true);
     expect(runner.cancel(cancelled.id)).toBe(true);
-    await expect(cancelled.result).rejects.toMatchObject({ kind: "cancelled" });
+    const why = { kind: "cancelled", message: expect.stringMatching(/^cannot finish \w+: it was cancelled$/) };
+    await expect(cancelled.result).rejects.toMatchObject(why);
     expect(world.size).toBe(0);
 
     await expect(runner.start(planOf(), { timeoutMs: 50 }).result).rejects.toMatchObject({ kind: "timeout" });
